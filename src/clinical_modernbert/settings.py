@@ -1,0 +1,124 @@
+"""In: YAML files, dotted overrides. Out: typed, frozen settings. Next: every room declares its own classes from `Settings`.
+
+Settings are strict: an unknown key is an error that names the nearest known one, and nothing is converted in silence.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from clinical_modernbert.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """Base of all settings classes: frozen, strict about unknown keys, documented by its field docstrings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+    def to_yaml(self) -> str:
+        """The settings as YAML, every default written out, in field order."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load(cls: type[S], path: Path, overrides: Sequence[str] = ()) -> S:
+    """Read one YAML file into `cls` and apply `a.b.c=value` overrides (values are YAML; a number indexes a list).
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or a key or value does not fit; the message names the nearest known key.
+    """
+    return parse(cls, read_yaml(path), overrides, where=str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: no such file, not YAML, or no mapping at the top.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no such settings file ({path}). Give the path of a YAML file.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"not valid YAML ({path}{line}). Correct the file.") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"expected `key: value` lines at the top, found {type(data).__name__} ({path}). Correct the file.")
+    return data
+
+
+def parse(cls: type[S], data: Mapping[str, Any], overrides: Sequence[str] = (), where: str = "settings") -> S:
+    """Validate plain data as `cls`; see `load`."""
+    tree = dict(data)
+    for override in overrides:
+        tree = _override(tree, override)
+    try:
+        return cls.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_sentences(cls, error)) + f" ({where}).") from None
+
+
+def _override(tree: dict[str, Any], override: str) -> dict[str, Any]:
+    dotted, equals, value = override.partition("=")
+    if not equals or not dotted:
+        raise ConfigError(f"--set {override!r} is not of the form a.b=value. Example: --set optimizer.peak_lr=3e-4.")
+    return _replace(tree, dotted.split("."), yaml.safe_load(value), override)
+
+
+def _replace(node: Any, keys: Sequence[str], value: Any, override: str) -> Any:
+    if not keys:
+        return _number(value)
+    head, *rest = keys
+    if isinstance(node, list):
+        if not head.isdigit() or int(head) >= len(node):
+            raise ConfigError(f"--set {override!r}: {head!r} is not an index below {len(node)}.")
+        return [_replace(item, rest, value, override) if i == int(head) else item for i, item in enumerate(node)]
+    if node is not None and not isinstance(node, dict):
+        raise ConfigError(f"--set {override!r}: {head!r} stands below a plain value. Name an existing section.")
+    return {**(node or {}), head: _replace((node or {}).get(head), rest, value, override)}
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads `3e-4` as text; people mean the number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _sentences(cls: type[BaseModel], error: ValidationError) -> Iterator[str]:
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        path = [str(part) for part in item["loc"]]
+        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            near = difflib.get_close_matches(path[-1], sorted(_all_fields(cls)), n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else "`cmbert config show` lists the known ones"
+            yield f"unknown setting {'.'.join(path)!r}: {hint}"
+        else:
+            yield f"{'.'.join(path) or 'settings'}: {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def _all_fields(cls: Any) -> set[str]:
+    """Field names of a settings class and of every class that its fields hold."""
+    names: set[str] = set()
+    pending, seen = [cls], set()
+    while pending:
+        current = pending.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        fields = getattr(current, "model_fields", None) or getattr(current, "__pydantic_fields__", None)
+        for name, field in (fields or {}).items():
+            names.add(name)
+            pending.append(field.annotation)
+        pending.extend(get_args(current))
+    return names
