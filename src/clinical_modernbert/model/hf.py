@@ -1,0 +1,142 @@
+"""Folders of Hugging Face's layout: `config.json` and safetensors, read strictly and written whole."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from clinical_modernbert import atomic
+from clinical_modernbert.errors import CheckpointError
+from clinical_modernbert.model.config import ModernBertConfig
+from clinical_modernbert.model.heads import ModernBertForMaskedLM
+
+_WEIGHTS, _INDEX, _CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
+_EMBEDDINGS, _DECODER = "model.embeddings.tok_embeddings.weight", "decoder.weight"
+_PICKLED = {".bin", ".pt", ".pth", ".pkl", ".ckpt"}
+_FLOATS = {"F64", "F32", "F16", "BF16"}
+
+
+@dataclass(frozen=True)
+class LoadedTensor:
+    """One tensor of a checkpoint, as its file's header states it."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    file: str
+
+
+def load_report(folder: Path) -> tuple[LoadedTensor, ...]:
+    """Check that the folder's tensors are exactly those of its model, reading headers only, and list them.
+
+    Raises:
+        ConfigError: `config.json` describes a model that is not supported.
+        CheckpointError: no such folder, no readable safetensors, or tensors that are missing, unknown or of another shape.
+    """
+    config = load_config(folder)
+    found = {tensor.name: tensor for path in _weight_files(folder) for tensor in _headers(path)}
+    with torch.device("meta"):
+        wanted = {name: tuple(value.shape) for name, value in ModernBertForMaskedLM(config).state_dict().items()}
+    optional = {_DECODER: wanted[_EMBEDDINGS]}
+    known = wanted | optional
+    problems = {
+        "missing": sorted(wanted.keys() - found.keys()),
+        "unknown": sorted(found.keys() - known.keys()),
+        "of another shape": [f"{n} {list(t.shape)} not {list(known[n])}" for n, t in found.items() if n in known and t.shape != known[n]],
+        "of no floating type": [f"{name} {tensor.dtype}" for name, tensor in found.items() if tensor.dtype not in _FLOATS],
+    }
+    wrong = [f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names]
+    if wrong:
+        raise CheckpointError(f"{folder}: of {len(wanted)} tensors {', '.join(wrong)}. Give a ModernBertForMaskedLM folder.")
+    return tuple(found[name] for name in sorted(found))
+
+
+def load_config(folder: Path) -> ModernBertConfig:
+    """Read `config.json`.
+
+    Raises:
+        CheckpointError: no such folder or file, or no JSON object in it.
+        ConfigError: it describes a model that is not supported.
+    """
+    return ModernBertConfig.from_hf(_read_json(folder / _CONFIG))
+
+
+def load(
+    folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, attention: str = "auto"
+) -> ModernBertForMaskedLM:
+    """Read a model that Hugging Face or this project wrote, in evaluation mode; every tensor is accounted for.
+
+    Raises:
+        ConfigError, CheckpointError: see `load_report`; also a decoder that is not tied to the embeddings.
+    """
+    load_report(folder)
+    with torch.device("meta"):
+        model = ModernBertForMaskedLM(load_config(folder), attention)
+    tensors: dict[str, Tensor] = {}
+    for path in _weight_files(folder):
+        with safe_open(path, "pt", device=str(device)) as file:
+            tensors |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    decoder = tensors.pop(_DECODER, tensors[_EMBEDDINGS])
+    if not torch.equal(decoder, tensors[_EMBEDDINGS]):
+        raise CheckpointError(f"{folder}: {_DECODER} differs from the embeddings. Only a tied decoder is supported.")
+    model.load_state_dict({name: tensor.to(dtype) for name, tensor in tensors.items()}, strict=True, assign=True)
+    return model.eval()
+
+
+def save(model: ModernBertForMaskedLM, folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
+    """Write `model.safetensors` and then `config.json`, each whole or not at all; the tied decoder is stored once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in model.state_dict().items()}
+    atomic.write_file(folder / _WEIGHTS, lambda path: save_file(tensors, path, metadata={"format": "pt"}))
+    described = {"architectures": ["ModernBertForMaskedLM"], **model.config.to_hf(), "dtype": str(dtype).removeprefix("torch.")}
+    atomic.write_json(folder / _CONFIG, described)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    if (folder / _WEIGHTS).is_file():
+        return [folder / _WEIGHTS]
+    if (folder / _INDEX).is_file():
+        return _shards(folder)
+    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
+    if pickled:
+        reason = f"{_some(pickled)} are pickles, which can run code when they are read"
+        raise CheckpointError(f"{folder}: no {_WEIGHTS}; {reason}. Convert them to safetensors.")
+    raise CheckpointError(f"{folder}: no {_WEIGHTS}. Give a folder that holds one.")
+
+
+def _shards(folder: Path) -> list[Path]:
+    shard_of = _read_json(folder / _INDEX).get("weight_map")
+    if not isinstance(shard_of, Mapping) or not all(isinstance(name, str) and Path(name).name == name for name in shard_of.values()):
+        raise CheckpointError(f"{folder / _INDEX}: no weight_map of file names. Download the folder again.")
+    return [folder / name for name in sorted(set(shard_of.values()))]
+
+
+def _headers(path: Path) -> list[LoadedTensor]:
+    try:
+        with safe_open(path, "pt") as file:
+            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            return [LoadedTensor(name, tuple(part.get_shape()), part.get_dtype(), path.name) for name, part in parts.items()]
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: no readable safetensors file ({error}). Download or copy it again.") from None
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}. Give a folder with config.json and model.safetensors.") from None
+    except ValueError:
+        raise CheckpointError(f"{path}: not JSON. Download or copy it again.") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: no JSON object. Download or copy it again.")
+    return value
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
