@@ -1,0 +1,121 @@
+"""In: a user's own text as JSON Lines, text, CSV or Parquet. Out: one `Document` for each record. Next: `corpus`."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import field
+from datetime import date, time
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from clinical_modernbert.errors import DataError
+from clinical_modernbert.sources import tables
+from clinical_modernbert.sources.document import Access, Document, Json, Record, Rejection
+from clinical_modernbert.sources.json_lines import numbered_objects
+from clinical_modernbert.sources.opening import list_files, open_bytes
+
+_JSON_LINES = (".jsonl", ".jsonl.gz")
+_MAX_METADATA_CHARACTERS = 200
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
+class Files:
+    """Documents of your own; a record's other columns become its metadata, but for text of more than 200 characters.
+
+    Without `id_column` a record's id is made of the file's path below `path` and its number (`files:notes-17`); a text file has no number.
+    """
+
+    path: Path
+    """One `.jsonl`, `.jsonl.gz`, `.txt`, `.csv`, `.csv.gz` or `.parquet` file, or a folder of them."""
+    type: Literal["files"] = field(default="files", kw_only=True)
+    """Kind of source."""
+    name: str = field(default="files", kw_only=True)
+    """What reports call this source, and what its ids start with; give each of several `files` sources its own."""
+    text_column: str = field(default="text", kw_only=True)
+    """Column or field that holds the text."""
+    id_column: str | None = field(default=None, kw_only=True)
+    """Column that identifies a record within this source."""
+    patient_column: str | None = field(default=None, kw_only=True)
+    """Column that identifies the patient, so that no patient is in training and validation at once."""
+    access: Access = field(default="credentialed", kw_only=True)
+    """Set to `open` only for text that anybody may read; the safe default marks all that is made from it."""
+    licence: str = field(default="not stated", kw_only=True)
+    """Terms, for the manifest and the model card."""
+
+    def files(self) -> list[Path]:
+        return list_files(self.path, (*_JSON_LINES, ".txt", *tables.SUFFIXES))
+
+    def read(self, path: Path) -> Iterator[Record]:
+        if path.suffix == ".txt":
+            yield self._text_file(path)
+        elif path.name.endswith(_JSON_LINES):
+            for item in numbered_objects(path):
+                yield item if isinstance(item, Rejection) else self._record(path, f"line {item[0]}", item[0], item[1])
+        else:
+            columns = tables.column_names(path)
+            for column in self._named_columns():
+                if column not in columns:
+                    raise DataError(f"{path}: {self._absent(column, columns)}")
+            for number, row in tables.numbered_rows(path):
+                yield self._record(path, f"row {number}", number, row)
+
+    def _named_columns(self) -> list[str]:
+        return [column for column in (self.text_column, self.id_column, self.patient_column) if column is not None]
+
+    def _absent(self, column: str, found: list[str]) -> str:
+        setting = {self.patient_column: "patient_column", self.id_column: "id_column", self.text_column: "text_column"}[column]
+        return f"no {column!r} column (found {', '.join(found[:12])}). Set {setting}."
+
+    def _text_file(self, path: Path) -> Record:
+        with open_bytes(path) as stream:
+            content = stream.read()
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise DataError(f"not UTF-8 at byte {error.start} ({path}). Convert the file to UTF-8.") from None
+        if "\0" in text:
+            return Rejection(str(path), "the whole file", "NUL character in the text")
+        return Document(f"{self.name}:{self._stem(path)}", text, self.name, self.access)
+
+    def _record(self, path: Path, where: str, number: int, row: Mapping[str, object]) -> Record:
+        for column in self._named_columns():
+            if column not in row:
+                return Rejection(str(path), where, self._absent(column, list(row)))
+        text = row[self.text_column]
+        if text is not None and not isinstance(text, str):
+            return Rejection(str(path), where, f"{self.text_column!r} holds {type(text).__name__}, not text")
+        if text and "\0" in text:
+            return Rejection(str(path), where, "NUL character in the text")
+        key = f"{self._stem(path)}-{number}" if self.id_column is None else row[self.id_column]
+        if key is None or key == "":
+            return Rejection(str(path), where, f"empty {self.id_column!r}")
+        patient = None if self.patient_column is None else row[self.patient_column]
+        named = set(self._named_columns())
+        metadata = {column: plain for column, value in row.items() if column not in named and (plain := _plain(value)) is not None}
+        return Document(
+            f"{self.name}:{key}", text or "", self.name, self.access, patient=None if patient is None else str(patient), metadata=metadata
+        )
+
+    def _stem(self, path: Path) -> str:
+        relative = path.name if self.path.is_file() else path.relative_to(self.path).as_posix()
+        folder, _, name = relative.rpartition("/")
+        return f"{folder}/{name.partition('.')[0]}".removeprefix("/")
+
+
+def _plain(value: object) -> Json:
+    """The value as JSON holds it; None for what JSON has no word for, and for long text, which belongs in no metadata."""
+    if isinstance(value, str):
+        return value if len(value) <= _MAX_METADATA_CHARACTERS else None
+    if isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return None
