@@ -1,0 +1,54 @@
+"""`cmbert config`: recipes and settings files, looked at without running them."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clinical_modernbert.cli.options import Set
+
+if TYPE_CHECKING:
+    from clinical_modernbert.settings import Settings
+
+app = typer.Typer(help="Show or check recipes and settings files.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE|FILE", help="The name of a recipe, or a YAML file.")],
+    overrides: Set = None,
+) -> None:
+    """Print all settings of a recipe or file as YAML, defaults and --set included."""
+    sys.stdout.write(_load(recipe, overrides or []).to_yaml())
+
+
+@app.command()
+def validate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A YAML file: a recipe, or what `corpus build` reads.")],
+    overrides: Set = None,
+) -> None:
+    """Check a recipe or corpus file; one line, exit code 1 if it cannot be used."""
+    found = _load_file(file, overrides or [])
+    sys.stdout.write(f"valid: {file} ({type(found).__name__})\n")
+
+
+def _load(recipe: str, overrides: list[str]) -> "Settings":
+    from clinical_modernbert import recipes
+    from clinical_modernbert.settings import parse
+
+    path = Path(recipe)
+    if recipe not in recipes.names() and (path.suffix in (".yaml", ".yml") or path.exists()):
+        return _load_file(path, overrides)
+    run = recipes.get(recipe)
+    return parse(type(run), run.model_dump(mode="json"), overrides, where=f"recipe {recipe}")
+
+
+def _load_file(path: Path, overrides: list[str]) -> "Settings":
+    from clinical_modernbert.corpus.settings import CorpusSettings
+    from clinical_modernbert.pretraining.settings import RunSettings
+    from clinical_modernbert.settings import parse, read_yaml
+
+    data = read_yaml(path)
+    cls: type[Settings] = CorpusSettings if "sources" in data else RunSettings
+    return parse(cls, data, overrides, where=str(path))

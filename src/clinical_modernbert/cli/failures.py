@@ -1,0 +1,46 @@
+"""What went wrong, in one line that says what to do."""
+
+import errno
+import os
+import re
+
+from clinical_modernbert.errors import ClinicalModernBertError
+
+REMEDIES = {
+    errno.ENOSPC: "Free some disk space or choose another folder with -o; with --resume finished work is kept.",
+    errno.EDQUOT: "Free some of your quota or choose another folder with -o; with --resume finished work is kept.",
+    errno.ENOENT: "Check the path.",
+    errno.EACCES: "Change the permissions or choose another path.",
+    errno.EPERM: "Change the permissions or choose another path.",
+    errno.EROFS: "Choose a path on a disk that can be written.",
+    errno.EEXIST: "Choose another path or pass --overwrite.",
+    errno.ENOTDIR: "A file stands where a folder is needed; choose another path.",
+    errno.EISDIR: "Give the path of a file, not of a folder.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n).",
+    errno.ENOMEM: "Close other programs or lower the batch size.",
+}
+OTHER = "Check the path and the disk."
+
+
+def describe(error: BaseException) -> str:
+    """`WHAT (WHERE). WHAT TO DO` for any error.
+
+    The message of an unexpected one is left out, because it may quote a document.
+    """
+    if isinstance(error, ClinicalModernBertError):
+        return " ".join(str(error).split())
+    number = _errno(error)
+    if number is not None:
+        where = getattr(error, "filename", None)
+        return f"{os.strerror(number).lower()} ({where or 'while reading or writing'}). {REMEDIES.get(number, OTHER)}"
+    if isinstance(error, ModuleNotFoundError):
+        return f"the package {error.name!r} is not installed (Python). Run `cmbert doctor` to see what is missing."
+    return f"unexpected {type(error).__name__} (a fault of cmbert, not of yours). Run again with -v for the traceback."
+
+
+def _errno(error: BaseException) -> int | None:
+    """The operating system's error number; libraries written in Rust keep it in the text alone."""
+    if isinstance(error, OSError) and error.errno in errno.errorcode:
+        return error.errno
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
