@@ -43,7 +43,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: no such file, not YAML, or no mapping at the top.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"no such settings file ({path}). Give the path of a YAML file.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -1,0 +1,94 @@
+"""Documents -> samples: how often each document comes in an epoch, and where a long one is cut. Pure functions of ids and lengths."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from clinical_modernbert.batching.batch import Ints
+from clinical_modernbert.batching.store import TokenStore
+from clinical_modernbert.errors import ConfigError
+
+SPECIAL_TOKENS_PER_SAMPLE = 2
+"""[CLS] and [SEP]."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Pieces of documents that fit a row: `document`, and its tokens [start, stop) without special ones.
+
+    `split_documents` were longer than a row; `hard_cuts` of their pieces do not end at a line end.
+    """
+
+    document: Ints
+    start: Ints
+    stop: Ints
+    split_documents: int
+    hard_cuts: int
+
+    def __len__(self) -> int:
+        return len(self.document)
+
+    @property
+    def lengths(self) -> Ints:
+        """Tokens of each sample in a row, special ones included."""
+        return self.stop - self.start + SPECIAL_TOKENS_PER_SAMPLE
+
+
+def cut(line_ends: Ints, length: int, limit: int) -> list[tuple[int, int]]:
+    """Cut a document of `length` tokens into pieces of at most `limit`, after a line end where the piece's second half has one.
+
+    `line_ends` are the positions, ascending, of tokens that end a line.
+
+    Example:
+        >>> cut(np.array([2, 6]), length=9, limit=5)
+        [(0, 3), (3, 7), (7, 9)]
+    """
+    pieces = []
+    start = 0
+    while length - start > limit:
+        last = np.searchsorted(line_ends, start + limit) - 1
+        at_line_end = last >= 0 and line_ends[last] >= start + limit // 2
+        stop = int(line_ends[last]) + 1 if at_line_end else start + limit
+        pieces.append((start, stop))
+        start = stop
+    return [*pieces, (start, length)]
+
+
+def make_samples(store: TokenStore, ends_line: np.ndarray, max_tokens: int, mixture: Mapping[str, float], seed: int) -> Samples:
+    """All samples of one epoch, in the store's order.
+
+    `mixture` maps a source to how often its documents come (2.5: twice, and half of them a third time, chosen by `seed`);
+    an empty one takes every source once, otherwise a source that is not named is left out.
+
+    Raises:
+        ConfigError: `mixture` names a source that the store lacks, or nothing is left.
+    """
+    unknown = sorted(set(mixture) - set(store.source_names))
+    if unknown:
+        raise ConfigError(f"mixture names {unknown[0]!r}, the corpus has {', '.join(store.source_names)}. Correct the recipe.")
+    weights = np.array([mixture.get(name, 0.0) if mixture else 1.0 for name in store.source_names])
+    copies = weights[store.sources] + np.random.default_rng(seed).random(len(store))
+    chosen = np.repeat(np.arange(len(store)), copies.astype(np.int64))
+    if not len(chosen):
+        raise ConfigError(f"no document is left ({len(store)} in the corpus, mixture {dict(mixture)}). Name its sources in the mixture.")
+    limit = max_tokens - SPECIAL_TOKENS_PER_SAMPLE
+    lengths = store.lengths[chosen]
+    fits = lengths <= limit
+    long = {int(document): _cut_document(store, int(document), ends_line, limit) for document in np.unique(chosen[~fits])}
+    parts = [(chosen[fits], np.zeros(int(fits.sum()), dtype=np.int64), lengths[fits])]
+    for document in chosen[~fits]:
+        pieces = np.array(long[int(document)], dtype=np.int64)
+        parts.append((np.full(len(pieces), document), pieces[:, 0], pieces[:, 1]))
+    document, start, stop = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Samples(document, start, stop, len(long), sum(_hard_cuts(store, d, pieces, ends_line) for d, pieces in long.items()))
+
+
+def _cut_document(store: TokenStore, document: int, ends_line: np.ndarray, limit: int) -> list[tuple[int, int]]:
+    ids = store.ids(document)
+    return cut(np.flatnonzero(ends_line[ids]), len(ids), limit)
+
+
+def _hard_cuts(store: TokenStore, document: int, pieces: list[tuple[int, int]], ends_line: np.ndarray) -> int:
+    ids = store.ids(document)
+    return sum(not ends_line[ids[stop - 1]] for _, stop in pieces[:-1])

@@ -1,0 +1,145 @@
+"""The manifest of a corpus, and a corpus on disk."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from clinical_modernbert import atomic
+from clinical_modernbert.corpus.merge import Split
+from clinical_modernbert.corpus.staging import Refusal
+from clinical_modernbert.errors import DataError
+from clinical_modernbert.sources import Access
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Parquet file of the corpus; `bytes` is UTF-8 text, `tokens` maps a token store's fingerprint to its count."""
+
+    path: str
+    split: Split
+    rows: int
+    bytes: int
+    sha256: str
+    tokens: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SourceSummary:
+    """What came of one source: documents read and kept, UTF-8 bytes kept, reasons and counts of the dropped."""
+
+    name: str
+    licence: str
+    access: Access
+    read: int
+    kept: dict[Split, int]
+    bytes: int
+    dropped: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that is known about a corpus but its text."""
+
+    settings: dict[str, Any]
+    inputs: list[dict[str, Any]]
+    sources: list[SourceSummary]
+    shards: list[Shard]
+    refused: list[Refusal]
+    held_out_concepts: int
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def access(self) -> Access:
+        """`credentialed` as soon as one source is."""
+        return "credentialed" if any(source.access == "credentialed" for source in self.sources) else "open"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change when any shard does."""
+        return sha256("".join(shard.split + shard.sha256 for shard in self.shards).encode()).hexdigest()[:16]
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Reason -> documents, over all sources."""
+        reasons = sorted({reason for source in self.sources for reason in source.dropped})
+        return {reason: sum(source.dropped.get(reason, 0) for source in self.sources) for reason in reasons}
+
+    def documents(self, split: Split) -> int:
+        """Documents of one split."""
+        return sum(shard.rows for shard in self.shards if shard.split == split)
+
+    def write(self, path: Path) -> None:
+        """Write `manifest.json`."""
+        derived = {"access": self.access, "fingerprint": self.fingerprint, "dropped": self.dropped}
+        atomic.write_json(path, {"format_version": self.format_version, **derived, **asdict(self)})
+
+    @classmethod
+    def read(cls, path: Path) -> "Manifest":
+        """Read `manifest.json`.
+
+        Raises:
+            DataError: it is missing, damaged or of a newer format.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DataError(f"no corpus ({path.parent} has no manifest.json). Make one with `cmbert corpus build`.") from None
+        except ValueError:
+            raise DataError(f"damaged manifest ({path}). Build the corpus again with --overwrite.") from None
+        if data.get("format_version") != FORMAT_VERSION:
+            raise DataError(f"corpus format {data.get('format_version')} ({path}), this version reads {FORMAT_VERSION}. Build it again.")
+        return cls(
+            settings=data["settings"],
+            inputs=data["inputs"],
+            sources=[SourceSummary(**item) for item in data["sources"]],
+            shards=[Shard(**item) for item in data["shards"]],
+            refused=[Refusal(**item) for item in data["refused"]],
+            held_out_concepts=data["held_out_concepts"],
+        )
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A finished corpus folder."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "Corpus":
+        """Open the corpus in `folder`; raises DataError where there is none."""
+        folder = Path(folder)
+        return cls(folder, Manifest.read(folder / "manifest.json"))
+
+    def shards(self, split: Split) -> Iterator[tuple[Shard, pl.DataFrame]]:
+        """The shards of one split with their rows, each checked against its hash.
+
+        Raises:
+            DataError: a shard is missing or its bytes changed.
+        """
+        for shard in self.manifest.shards:
+            if shard.split == split:
+                path = self.folder / shard.path
+                if not path.is_file() or atomic.sha256(path) != shard.sha256:
+                    raise DataError(f"missing or changed shard ({path}). Build the corpus again with --overwrite.")
+                yield shard, pl.read_parquet(path)
+
+    def texts(self, split: Split = "train") -> Iterator[str]:
+        """The texts of one split, in order."""
+        for _, frame in self.shards(split):
+            yield from frame["text"]
+
+    def count_tokens(self, fingerprint: str, tokens: dict[str, int]) -> None:
+        """Note in the manifest how many tokens each shard (by path) has in the token store `fingerprint`."""
+        for shard in self.manifest.shards:
+            if shard.path in tokens:
+                shard.tokens[fingerprint] = tokens[shard.path]
+        self.manifest.write(self.folder / "manifest.json")

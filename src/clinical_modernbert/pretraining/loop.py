@@ -1,0 +1,171 @@
+"""The training loop: rows -> loss -> step, with validation and checkpoints on the way."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clinical_modernbert.batching import Cursor, Loader, PackedBatch, TokenStore
+from clinical_modernbert.errors import TrainingError
+from clinical_modernbert.model.heads import ModernBertForMaskedLM
+from clinical_modernbert.pretraining import checkpoint
+from clinical_modernbert.pretraining.checkpoint import Progress
+from clinical_modernbert.pretraining.metrics import MetricsWriter
+from clinical_modernbert.pretraining.objective import Scores, masked_loss, summarise
+from clinical_modernbert.pretraining.optimizer import make_optimizer
+from clinical_modernbert.pretraining.schedule import learning_rate_share
+from clinical_modernbert.pretraining.settings import PhaseSettings, RunSettings
+from clinical_modernbert.pretraining.validation import Validator
+from clinical_modernbert.progress import Progress as ShowProgress
+from clinical_modernbert.tokenization import Tokenizer
+
+
+@dataclass
+class Training:
+    """A run in memory: what `train` moves forward."""
+
+    recipe: RunSettings
+    folder: Path
+    tokenizer: Tokenizer
+    train_store: TokenStore
+    validation_store: TokenStore
+    model: ModernBertForMaskedLM
+    optimizer: torch.optim.Optimizer
+    device: torch.device
+    progress: Progress
+
+    def save(self) -> None:
+        """Write a checkpoint of this moment."""
+        checkpoint.save(
+            self.folder / "checkpoints",
+            self.progress,
+            self.train_store.fingerprint,
+            self.model,
+            self.optimizer,
+            self.tokenizer,
+            self.recipe.checkpoint.keep_last,
+        )
+
+
+def train(run: Training, show: ShowProgress) -> None:
+    """Move `run` to the end of its recipe.
+
+    Raises:
+        TrainingError: a loss or gradient that is not finite, before it reaches the weights.
+    """
+    with MetricsWriter(run.folder, run.progress.step) as metrics:
+        for number in range(run.progress.phase, len(run.recipe.phases)):
+            if number != run.progress.phase:
+                run.progress = replace(run.progress, phase=number, phase_tokens=0, cursor=Cursor())
+            _train_phase(run, number, metrics, show)
+
+
+def _train_phase(run: Training, number: int, metrics: MetricsWriter, show: ShowProgress) -> None:
+    phase = run.recipe.phases[number]
+    if run.progress.phase_tokens >= phase.tokens:
+        return
+    loader = make_loader(run, number)
+    validator = Validator(run.validation_store, run.tokenizer, phase, run.recipe.validation, run.recipe.seed)
+    _set_hyperparameters(run, phase)
+    if run.progress.phase_tokens == 0:
+        _validate(run, validator, metrics)
+    title = f"Training {phase.name} ({number + 1}/{len(run.recipe.phases)})"
+    with show(title, total=phase.tokens, unit="tokens") as advance:
+        advance(run.progress.phase_tokens)
+        while run.progress.phase_tokens < phase.tokens:
+            before = run.progress
+            values = _step(run, phase, loader)
+            metrics.write(run.progress.step, run.progress.tokens, phase.name, values)
+            advance(run.progress.tokens - before.tokens)
+            ended = run.progress.phase_tokens >= phase.tokens
+            if ended or _crossed(before, run.progress, run.recipe.validation.every_tokens):
+                _validate(run, validator, metrics)
+            if ended or _crossed(before, run.progress, run.recipe.checkpoint.every_tokens):
+                run.save()
+
+
+def make_loader(run: Training, number: int) -> Loader:
+    """The rows of phase `number`."""
+    phase = run.recipe.phases[number]
+    return Loader(
+        run.train_store,
+        run.tokenizer,
+        max_tokens=phase.max_tokens,
+        masking=phase.masking,
+        seed=run.recipe.seed,
+        phase=number,
+        mixture=phase.mixture,
+    )
+
+
+def _step(run: Training, phase: PhaseSettings, loader: Loader) -> dict[str, float]:
+    began = time.perf_counter()
+    done = run.progress
+    rows, cursor = loader.take(done.cursor, phase.rows_per_step)
+    size = phase.rows_per_micro_batch
+    share = done.phase_tokens / phase.tokens
+    batches = [loader.batch(rows[i : i + size], share) for i in range(0, len(rows), size)]
+    num_tokens = sum(batch.num_tokens for batch in batches)
+    learning_rate = phase.optimizer.peak_lr * learning_rate_share(phase.schedule, done.phase_tokens + num_tokens / 2, phase.tokens)
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate
+    scores = accumulate(run.model, batches, run.device)
+    limit = phase.optimizer.max_grad_norm or math.inf
+    grad_norm = float(torch.nn.utils.clip_grad_norm_(run.model.parameters(), limit))
+    labels = np.concatenate([batch.labels for batch in batches])
+    figures = summarise(scores.losses, scores.ranks, int(run.tokenizer.num_bytes[labels].sum()))
+    if not (math.isfinite(figures["loss"]) and math.isfinite(grad_norm)):
+        raise TrainingError(_not_finite(run, batches, figures["loss"], grad_norm))
+    run.optimizer.step()
+    run.optimizer.zero_grad(set_to_none=True)
+    run.progress = Progress(done.step + 1, done.tokens + num_tokens, done.phase, done.phase_tokens + num_tokens, cursor)
+    return {
+        **figures,
+        "grad_norm": grad_norm,
+        "learning_rate": learning_rate,
+        "mlm_probability": loader.masking.probability(share),
+        "padding_share": 1 - num_tokens / (len(rows) * phase.max_tokens),
+        "epoch": cursor.epoch,
+        "tokens_per_second": num_tokens / (time.perf_counter() - began),
+    }
+
+
+def accumulate(model: ModernBertForMaskedLM, batches: list[PackedBatch], device: torch.device) -> Scores:
+    """Add the gradient of the mean loss over all masked positions of `batches`, one batch in memory at a time."""
+    num_masked = max(sum(len(batch.labels) for batch in batches), 1)
+    scores = []
+    for batch in batches:
+        loss, score = masked_loss(model, batch, device)
+        (loss / num_masked).backward()  # type: ignore[no-untyped-call]
+        scores.append(score)
+    return Scores(np.concatenate([score.losses for score in scores]), np.concatenate([score.ranks for score in scores]))
+
+
+def _set_hyperparameters(run: Training, phase: PhaseSettings) -> None:
+    """Give the optimizer the phase's settings; its averages go on where the kind is the same as before."""
+    fresh = make_optimizer(run.model, phase.optimizer)
+    if type(fresh) is not type(run.optimizer):
+        run.optimizer = fresh
+    for group, wanted in zip(run.optimizer.param_groups, fresh.param_groups, strict=True):
+        group.update({key: value for key, value in wanted.items() if key != "params"})
+
+
+def _validate(run: Training, validator: Validator, metrics: MetricsWriter) -> None:
+    figures = validator.measure(run.model, run.device)
+    metrics.write(run.progress.step, run.progress.tokens, run.recipe.phases[run.progress.phase].name, figures)
+
+
+def _crossed(before: Progress, after: Progress, every: int) -> bool:
+    return before.tokens // every != after.tokens // every
+
+
+def _not_finite(run: Training, batches: list[PackedBatch], loss: float, grad_norm: float) -> str:
+    documents = sorted({int(document) for batch in batches for document in batch.documents})
+    named = ", ".join(run.train_store.document_ids[document] for document in documents[:5])
+    return (
+        f"loss {loss}, gradient norm {grad_norm} at step {run.progress.step + 1} ({len(documents)} documents, among them {named}); "
+        "the weights were not touched. Lower optimizer.peak_lr or look at these documents, then --resume."
+    )

@@ -1,0 +1,43 @@
+"""What a run measures -> `metrics.jsonl` and TensorBoard."""
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tensorboardX import SummaryWriter
+
+from clinical_modernbert import atomic
+
+METRICS_FILE = "metrics.jsonl"
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's `metrics.jsonl`; a last line that a kill cut short is left out."""
+    path = run / METRICS_FILE
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+class MetricsWriter:
+    """Appends to a run's metrics; opening it forgets every line after `step`, so that a resumed run has one history."""
+
+    def __init__(self, run: Path, step: int) -> None:
+        kept = [json.dumps(line) + "\n" for line in read_metrics(run) if line["step"] <= step]
+        atomic.write_text(run / METRICS_FILE, "".join(kept))
+        self._file = (run / METRICS_FILE).open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+
+    def __enter__(self) -> "MetricsWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+        self._board.close()
+
+    def write(self, step: int, tokens: int, phase: str, values: dict[str, float]) -> None:
+        """Append one line, and its numbers to TensorBoard."""
+        self._file.write(json.dumps({"step": step, "tokens": tokens, "phase": phase, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)

@@ -1,0 +1,71 @@
+"""Gradients -> steps."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from clinical_modernbert.pretraining.settings import OptimizerSettings
+
+
+def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """The optimizer of `settings` over two groups: matrices, which decay, and norms and biases, which never do."""
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if settings.name == "adamw":
+        return torch.optim.AdamW(groups, lr=settings.peak_lr, betas=settings.betas, eps=settings.eps, fused=True)
+    decay_lr = settings.peak_lr if settings.decouple_lr else 1.0
+    return StableAdamW(groups, lr=settings.peak_lr, betas=settings.betas, eps=settings.eps, decay_lr=decay_lr)
+
+
+class StableAdamW(torch.optim.Optimizer):
+    """AdamW whose step of each tensor is divided by the RMS of its update where that exceeds 1 (Wortsman et al. 2023, algorithm 2).
+
+    Bias correction enters the averages' coefficients. Weight decay is decoupled: a step multiplies by
+    `1 - weight_decay * lr / decay_lr`, with the clipped `lr`.
+
+    Args:
+        params: parameters or groups of them; `weight_decay` may differ by group.
+        lr: learning rate.
+        betas: decay of the averages of gradients and of their squares.
+        eps: added to the root of the second average.
+        weight_decay: see above.
+        decay_lr: 1 for AdamW's decay, the peak learning rate for decay that is independent of it.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.99),
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        decay_lr: float = 1.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "decay_lr": decay_lr})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Take one step."""
+        assert closure is None
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._step_one(parameter, parameter.grad, self.state[parameter], group)
+
+    def _step_one(self, parameter: torch.Tensor, grad: torch.Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        if not state:
+            state["step"] = torch.zeros(())
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(parameter)
+        state["step"] += 1
+        step = int(state["step"])
+        beta1, beta2 = (beta * (1 - beta ** (step - 1)) / (1 - beta**step) for beta in group["betas"])
+        mean = state["exp_avg"].lerp_(grad, 1 - beta1)
+        square = state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        update_rms = grad.square().div_(square.clamp(min=group["eps"] ** 2)).mean().sqrt()
+        lr = group["lr"] / max(1.0, update_rms.item())
+        parameter.mul_(1 - group["weight_decay"] * lr / group["decay_lr"])
+        parameter.addcdiv_(mean, square.sqrt().add_(group["eps"]), value=-lr)

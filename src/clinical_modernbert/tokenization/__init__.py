@@ -1,0 +1,10 @@
+"""In: a tokenizer folder, or texts to learn from. Out: a `Tokenizer` that turns text into ids, and back onto characters.
+
+Next: `batching` packs its ids, `inference` maps them to the text, `export` saves it beside the model.
+"""
+
+from clinical_modernbert.tokenization.fertility import Fertility, fertility
+from clinical_modernbert.tokenization.tokenizer import Tokenizer
+from clinical_modernbert.tokenization.train import train
+
+__all__ = ["Fertility", "Tokenizer", "fertility", "train"]
