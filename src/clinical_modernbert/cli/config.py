@@ -35,13 +35,11 @@ def validate(
 
 def _load(recipe: str, overrides: list[str]) -> "Settings":
     from clinical_modernbert import recipes
-    from clinical_modernbert.settings import parse
 
     path = Path(recipe)
     if recipe not in recipes.names() and (path.suffix in (".yaml", ".yml") or path.exists()):
         return _load_file(path, overrides)
-    run = recipes.get(recipe)
-    return parse(type(run), run.model_dump(mode="json"), overrides, where=f"recipe {recipe}")
+    return recipes.get(recipe, overrides)
 
 
 def _load_file(path: Path, overrides: list[str]) -> "Settings":

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from clinical_modernbert import __version__
 from clinical_modernbert.cli import config, doctor
 from clinical_modernbert.cli.failures import describe
 
@@ -54,9 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        sys.stdout.write(f"cmbert {version('clinical-modernbert')}\n")
+        sys.stdout.write(f"cmbert {__version__}\n")
         raise typer.Exit
 
 
