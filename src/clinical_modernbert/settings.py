@@ -43,7 +43,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: no such file, not YAML, or no mapping at the top.
     """
     try:
-        data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"no such settings file ({path}). Give the path of a YAML file.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -52,7 +52,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"not valid YAML ({path}{line}). Correct the file.") from None
     if not isinstance(data, dict):
         raise ConfigError(f"expected `key: value` lines at the top, found {type(data).__name__} ({path}). Correct the file.")
-    return data
+    return dict(data)
 
 
 def parse(cls: type[S], data: Mapping[str, Any], overrides: Sequence[str] = (), where: str = "settings") -> S:

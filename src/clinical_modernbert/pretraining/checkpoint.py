@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Progress:
     tokens: int = 0
     phase: int = 0
     phase_tokens: int = 0
-    cursor: Cursor = Cursor()
+    cursor: Cursor = field(default_factory=Cursor)
 
 
 def save(
@@ -101,7 +101,7 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def _names(model: ModernBertForMaskedLM) -> dict[torch.nn.Parameter, str]:
+def _names(model: ModernBertForMaskedLM) -> dict[torch.Tensor, str]:
     return {parameter: name for name, parameter in model.named_parameters()}
 
 

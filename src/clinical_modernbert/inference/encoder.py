@@ -1,0 +1,159 @@
+"""`Encoder`: a pretrained model behind a few verbs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from clinical_modernbert.errors import ConfigError, DataError
+from clinical_modernbert.inference.windows import Window, windows
+from clinical_modernbert.model import hf
+from clinical_modernbert.model.heads import ModernBertForMaskedLM
+from clinical_modernbert.progress import Progress, silent
+from clinical_modernbert.tokenization import Tokenizer
+
+Pooling = Literal["mean", "cls"]
+
+BATCH_TOKENS = 8192
+"""Tokens that go through the model at once: what bounds memory."""
+_SPECIAL_TOKENS = 2
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One candidate for a masked word, and the model's probability of it."""
+
+    token: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """One window of one text: its ids with [CLS] and [SEP], and which of them to use."""
+
+    text: int
+    ids: npt.NDArray[np.int64]
+    take: slice
+
+
+class Encoder:
+    """A ModernBERT for use; texts of any length, long ones in overlapping windows.
+
+    Example:
+        >>> encoder = Encoder.from_pretrained("run/checkpoints/latest/model")  # doctest: +SKIP
+        >>> encoder.encode(["Chest pain since this morning."]).shape  # doctest: +SKIP
+        (1, 768)
+    """
+
+    def __init__(self, model: ModernBertForMaskedLM, tokenizer: Tokenizer) -> None:
+        if len(tokenizer) > model.config.vocab_size:
+            raise ConfigError(f"the tokenizer has {len(tokenizer)} ids, the model {model.config.vocab_size}. Load both from one folder.")
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, *, device: str = "auto") -> "Encoder":
+        """Load a ModernBERT folder (config.json, model.safetensors, tokenizer.json).
+
+        Raises:
+            CheckpointError: a file is missing or damaged, or a tensor does not belong.
+            ConfigError: the model is one that this package cannot honour.
+        """
+        place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        return cls(hf.load(Path(folder), device=place), Tokenizer.load(folder))
+
+    def encode(
+        self, texts: Sequence[str], *, pooling: Pooling = "mean", batch_tokens: int = BATCH_TOKENS, progress: Progress = silent
+    ) -> npt.NDArray[np.float32]:
+        """One vector a text: (len(texts), hidden), in the order of `texts`.
+
+        `mean` is over all tokens, [CLS] and [SEP] included; `cls` is the state of the first [CLS].
+
+        Raises:
+            ConfigError: another `pooling`.
+            DataError: one string instead of several.
+        """
+        if pooling not in get_args(Pooling):
+            raise ConfigError(f"pooling {pooling!r} is none of {', '.join(get_args(Pooling))}.")
+        if isinstance(texts, str):
+            raise DataError("encode takes a list of texts, not one string. Pass [text].")
+        sums = np.zeros((len(texts), self.model.config.hidden_size), dtype=np.float64)
+        counts = np.zeros((len(texts), 1))
+        pieces = [piece for number, ids in enumerate(self.tokenizer.encode_batch(texts)) for piece in self._pieces(number, ids)]
+        with progress("Encoding", total=sum(len(piece.ids) for piece in pieces), unit="tokens") as advance:
+            for batch in _batches(pieces, batch_tokens):
+                states = self._states([piece.ids for piece in batch])
+                for piece, hidden in zip(batch, states, strict=True):
+                    if pooling == "mean":
+                        sums[piece.text] += hidden[piece.take].sum(0, dtype=np.float64)
+                        counts[piece.text] += len(hidden[piece.take])
+                    elif piece.take.start == 0:
+                        sums[piece.text], counts[piece.text] = hidden[0], 1
+                advance(sum(len(piece.ids) for piece in batch))
+        return (sums / np.maximum(counts, 1)).astype(np.float32)
+
+    def fill_mask(self, text: str, *, top_k: int = 5) -> list[Prediction]:
+        """The `top_k` most probable tokens for the one `[MASK]` in `text`, most probable first.
+
+        Raises:
+            DataError: no `[MASK]`, or more than one.
+        """
+        ids = self.tokenizer.encode(text, read_mask=True).ids
+        masks = np.flatnonzero(ids == self.tokenizer.mask_id)
+        if len(masks) != 1:
+            raise DataError(f"the text has {len(masks)} [MASK]. Write exactly one.")
+        position = int(masks[0])
+        window = next(w for w in self._windows(len(ids)) if w.take_start <= position < w.take_stop)
+        piece = self._special(ids[window.start : window.stop])
+        with torch.inference_mode():
+            logits = self.model(*self._packed([piece]), torch.tensor([position - window.start + 1], device=self._device))[0]
+            best = torch.topk(logits[: len(self.tokenizer)].float().softmax(0), min(top_k, len(self.tokenizer)))
+        return [
+            Prediction(self.tokenizer.decode([int(index)]).strip(), float(probability))
+            for probability, index in zip(best.values, best.indices, strict=True)
+        ]
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def _windows(self, length: int) -> list[Window]:
+        return windows(length, self.model.config.max_position_embeddings - _SPECIAL_TOKENS)
+
+    def _special(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return np.concatenate([[self.tokenizer.cls_id], ids, [self.tokenizer.sep_id]]).astype(np.int64)
+
+    def _pieces(self, text: int, ids: npt.NDArray[np.int64]) -> Iterator[_Piece]:
+        """The windows of one text; the first one's [CLS] and the last one's [SEP] are taken with it."""
+        for window in self._windows(len(ids)):
+            start = 0 if window.take_start == 0 else window.take_start - window.start + 1
+            stop = window.take_stop - window.start + 1 + (window.take_stop == len(ids))
+            yield _Piece(text, self._special(ids[window.start : window.stop]), slice(start, stop))
+
+    def _packed(self, pieces: Sequence[npt.NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor, int]:
+        lengths = [len(ids) for ids in pieces]
+        cu_seqlens = torch.tensor(np.cumsum([0, *lengths]), dtype=torch.int32, device=self._device)
+        return torch.from_numpy(np.concatenate(pieces)).to(self._device), cu_seqlens, max(lengths)
+
+    def _states(self, pieces: Sequence[npt.NDArray[np.int64]]) -> list[npt.NDArray[np.float32]]:
+        with torch.inference_mode():
+            hidden = self.model.encode(*self._packed(pieces)).float().cpu().numpy()
+        return np.split(hidden, np.cumsum([len(ids) for ids in pieces])[:-1])
+
+
+def _batches(pieces: Sequence[_Piece], max_tokens: int) -> Iterator[list[_Piece]]:
+    """Longest first, so that what does not fit into memory shows at once; a piece longer than the budget goes alone."""
+    batch: list[_Piece] = []
+    size = 0
+    for piece in sorted(pieces, key=lambda piece: -len(piece.ids)):
+        if batch and size + len(piece.ids) > max_tokens:
+            yield batch
+            batch, size = [], 0
+        batch.append(piece)
+        size += len(piece.ids)
+    if batch:
+        yield batch
