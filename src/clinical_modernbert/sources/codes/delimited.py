@@ -40,11 +40,15 @@ def mimic_hcpcs(path: Path) -> Entries:
 
 
 def disease_ontology(path: Path) -> Entries:
-    """The Disease Ontology's table `id, label, subClassOf`; a parent that the table names but does not list has no code."""
+    """The Disease Ontology's table `id, label, subClassOf`, a row for each parent; a parent that is not listed itself has no code."""
     rows = list(_columns(path, "id", "label", "subClassOf"))
     codes = {label: code for _, (code, label, _) in rows}
-    for number, (code, label, parent) in rows:
-        yield _checked(path, number, Entry("DOID", code, label, parents=((codes[parent], parent),) if parent in codes else ()))
+    parents: dict[str, dict[str, str]] = {}
+    for _, (code, _, parent) in rows:
+        parents.setdefault(code, {}).update({codes[parent]: parent} if parent in codes else {})
+    for number, (code, label, _) in rows:
+        if code in parents:
+            yield _checked(path, number, Entry("DOID", code, label, parents=tuple(parents.pop(code).items())))
 
 
 def any_csv(path: Path, code_column: str, description_column: str, label: str) -> Entries:
@@ -87,7 +91,7 @@ def cms_hcpcs(path: Path) -> Entries:
 
 
 def _hcpcs(code: str, lines: Sequence[str], short: str) -> Entry:
-    name = " ".join(lines)
+    name = " ".join(lines).replace("/ ", "/")
     return Entry("HCPCS", code, name, synonyms=(short,) if short and short != name else ())
 
 
