@@ -16,11 +16,11 @@ app = typer.Typer(help="Show or check recipes and settings files.", no_args_is_h
 
 @app.command()
 def show(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE|FILE", help="The name of a recipe, or a YAML file.")],
+    recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE|FILE]", help="The name of a recipe, or a YAML file.")] = None,
     overrides: Set = None,
 ) -> None:
-    """Print all settings of a recipe or file as YAML, defaults and --set included."""
-    sys.stdout.write(_load(recipe, overrides or []).to_yaml())
+    """Print all settings of a recipe or file as YAML, defaults and --set included; without a name, the recipes there are."""
+    sys.stdout.write(_load(recipe, overrides or []).to_yaml() if recipe else _list())
 
 
 @app.command()
@@ -31,6 +31,12 @@ def validate(
     """Check a recipe or corpus file; one line, exit code 1 if it cannot be used."""
     found = _load_file(file, overrides or [])
     sys.stdout.write(f"valid: {file} ({type(found).__name__})\n")
+
+
+def _list() -> str:
+    from clinical_modernbert import recipes
+
+    return "".join(f"{name:<14} {recipes.get(name).description}\n" for name in recipes.names())
 
 
 def _load(recipe: str, overrides: list[str]) -> "Settings":

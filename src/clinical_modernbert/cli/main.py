@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from clinical_modernbert import __version__
-from clinical_modernbert.cli import config, doctor
+from clinical_modernbert.cli import config, corpus, doctor, export, pretrain, quickstart, tokenizer, use
 from clinical_modernbert.cli.failures import describe
 
 VERBOSITY = ("-v", "--verbose", "-q", "--quiet")
@@ -35,6 +35,13 @@ app = typer.Typer(
     epilog="-v and -q may stand anywhere. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.",
 )
 app.command("doctor")(doctor.doctor)
+app.command("quickstart")(quickstart.quickstart)
+app.add_typer(corpus.app, name="corpus")
+app.add_typer(tokenizer.app, name="tokenizer")
+app.command("pretrain")(pretrain.pretrain)
+app.command("embed")(use.embed)
+app.command("fill-mask")(use.fill_mask)
+app.add_typer(export.app, name="export")
 app.add_typer(config.app, name="config")
 
 

@@ -1,0 +1,52 @@
+# Everything runs in .venv, made from Python 3.11 or later with the exact versions of constraints.txt.
+#   make PYTHON=python3.12 ...                                            another interpreter
+#   make TORCH_INDEX=https://download.pytorch.org/whl/cpu ...             torch from another index, such as the CPU builds
+PYTHON ?= python3
+TORCH_INDEX ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+STAMP := .venv/installed
+
+.PHONY: help install quickstart test test-slow check bench open-model docs clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 14
+
+install: $(STAMP)  ## .venv with the package and what its tests need
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "Installing into .venv (once, a few minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+quickstart: $(STAMP)  ## every stage on real text, in at most ten minutes on two cores: quickstart/
+	$(BIN)/cmbert quickstart -o quickstart/
+
+test: $(STAMP)  ## the tests, under 15 minutes on two cores
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: $(STAMP)  ## the tests that take longer
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(STAMP)  ## format, lint, types, the order of imports, generated docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+bench: $(STAMP)  ## the speed of encoding and pretraining on this machine: benchmarks/results/
+	$(BIN)/cmbert bench encode -o benchmarks/results/encode.json
+	$(BIN)/cmbert bench pretrain -o benchmarks/results/pretrain.json
+
+open-model: $(STAMP)  ## a small model on open text, with the evidence of its context: at most an hour on two cores
+	$(BIN)/python benchmarks/open_model.py -o open-model/
+
+docs: $(STAMP)  ## docs/cli.md and docs/settings.md from the code
+	$(BIN)/python docs/generate.py
+
+clean:  ## remove the environment, caches and builds; results stay
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
