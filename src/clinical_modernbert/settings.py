@@ -70,7 +70,8 @@ def _override(tree: dict[str, Any], override: str) -> dict[str, Any]:
     dotted, equals, value = override.partition("=")
     if not equals or not dotted:
         raise ConfigError(f"--set {override!r} is not of the form a.b=value. Example: --set optimizer.peak_lr=3e-4.")
-    return _replace(tree, dotted.split("."), yaml.safe_load(value), override)
+    changed: dict[str, Any] = _replace(tree, dotted.split("."), yaml.safe_load(value), override)
+    return changed
 
 
 def _replace(node: Any, keys: Sequence[str], value: Any, override: str) -> Any:

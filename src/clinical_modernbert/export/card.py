@@ -22,7 +22,7 @@ def write_run_card(run: Run) -> Path:
 
 def describe(config: ModernBertConfig, run: Run | None) -> str:
     """The card as Markdown; without a `run` it says that data and settings are unknown."""
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     template = environment.from_string((files(__package__) / "card.md.jinja").read_text(encoding="utf-8"))
     return template.render(
         config=config,

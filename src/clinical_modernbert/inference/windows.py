@@ -1,6 +1,7 @@
 """How a document that is longer than the context goes through the model: the one owner of that decision. Pure functions."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 OVERLAP_SHARE = 0.25
 """Share of a window that it has in common with the next one at least."""
@@ -30,8 +31,8 @@ def windows(length: int, capacity: int) -> list[Window]:
     stride = capacity - max(1, int(capacity * OVERLAP_SHARE)) if capacity > 1 else 1
     count = 1 + -(-(length - capacity) // stride)
     starts = [round(i * (length - capacity) / (count - 1)) for i in range(count)]
-    borders = [0, *((left + capacity + right) // 2 for left, right in zip(starts, starts[1:], strict=False)), length]
+    borders = [0, *((left + capacity + right) // 2 for left, right in pairwise(starts)), length]
     return [
         Window(start, start + capacity, take_start, take_stop)
-        for start, take_start, take_stop in zip(starts, borders, borders[1:], strict=False)
+        for start, take_start, take_stop in zip(starts, borders[:-1], borders[1:], strict=True)
     ]

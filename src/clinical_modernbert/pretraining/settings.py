@@ -76,6 +76,15 @@ class PhaseSettings(Settings):
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
 
+    def limited(self, tokens: int) -> "PhaseSettings":
+        """The phase with at most `tokens` tokens, its schedule shortened alike."""
+        share = min(1.0, tokens / self.tokens)
+        schedule = {
+            "warmup_tokens": int(self.schedule.warmup_tokens * share),
+            "decay_tokens": int(self.schedule.decay_tokens * share),
+        }
+        return self.model_copy(update={"tokens": min(tokens, self.tokens), "schedule": self.schedule.model_copy(update=schedule)})
+
     @model_validator(mode="after")
     def _schedule_fits(self) -> "PhaseSettings":
         if self.schedule.warmup_tokens + self.schedule.decay_tokens > self.tokens:
@@ -116,6 +125,10 @@ class RunSettings(Settings):
     seed: int = Field(0, ge=0)
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`: CUDA where there is one."""
+
+    def limited(self, tokens: int) -> "RunSettings":
+        """The recipe with at most `tokens` tokens in each phase: a rehearsal."""
+        return self.model_copy(update={"phases": [phase.limited(tokens) for phase in self.phases]})
 
     @model_validator(mode="after")
     def _one_start(self) -> "RunSettings":

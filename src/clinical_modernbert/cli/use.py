@@ -1,0 +1,67 @@
+"""`cmbert embed` and `cmbert fill-mask`: a model at work."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from clinical_modernbert.cli.options import Device, Json, Limit, Output
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.")]
+
+
+def embed(
+    model: Model,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Texts: .jsonl(.gz), .csv(.gz), .parquet, .txt, or a folder of them.")],
+    output: Output,
+    pooling: Annotated[Literal["mean", "cls"], typer.Option("--pooling", help="How the states of a text become one vector.")] = "mean",
+    text_column: Annotated[str, typer.Option("--text-column", help="Column that holds the text.")] = "text",
+    id_column: Annotated[str | None, typer.Option("--id-column", help="Column that holds the id.")] = None,
+    limit: Limit = None,
+    device: Device = "auto",
+) -> None:
+    """Write one vector a text, of any length, to a Parquet file with the columns `id` and `vector`, in the order of the input.
+
+    Example: cmbert embed model/ notes.jsonl -o vectors.parquet
+    """
+    from itertools import islice
+
+    import polars as pl
+
+    from clinical_modernbert import atomic
+    from clinical_modernbert.cli.progress import progress
+    from clinical_modernbert.inference import Encoder
+    from clinical_modernbert.sources import Document, Files
+
+    source = Files(file, text_column=text_column, id_column=id_column)
+    records = (record for path in source.files() for record in source.read(path))
+    documents = list(islice((record for record in records if isinstance(record, Document)), limit))
+    encoder = Encoder.from_pretrained(model, device=device)
+    vectors = encoder.encode([document.text for document in documents], pooling=pooling, progress=progress)
+    frame = pl.DataFrame({"id": [document.id for document in documents], "vector": vectors})
+    atomic.write_file(output, frame.write_parquet)
+    sys.stdout.write(f"{output}: {len(documents):,} vectors of {vectors.shape[1]}\n")
+
+
+def fill_mask(
+    model: Model,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="A text with one [MASK].")],
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="How many candidates.")] = 5,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Print the most probable tokens for the [MASK] in a text.
+
+    Example: cmbert fill-mask model/ "Started on [MASK] for hypertension."
+    """
+    from clinical_modernbert.inference import Encoder
+
+    predictions = Encoder.from_pretrained(model, device=device).fill_mask(text, top_k=top_k)
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(prediction) for prediction in predictions], ensure_ascii=False, indent=2) + "\n")
+        return
+    for prediction in predictions:
+        sys.stdout.write(f"{prediction.probability:6.1%}  {prediction.token}\n")

@@ -1,0 +1,78 @@
+"""In: nothing but the installed package. Out: every stage on real text: corpus, model, report, summary. Next: your own files."""
+
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clinical_modernbert import atomic, recipes
+from clinical_modernbert.api import pretrain
+from clinical_modernbert.batching import TokenStore
+from clinical_modernbert.corpus import Corpus, CorpusSettings, build_corpus
+from clinical_modernbert.export.hf import export_hf
+from clinical_modernbert.export.report import Cloze, write_report
+from clinical_modernbert.inference import Encoder
+from clinical_modernbert.pretraining.run import Run
+from clinical_modernbert.progress import Progress, silent
+from clinical_modernbert.sources import HpoTerms, IcdCodes
+from clinical_modernbert.tokenization import Tokenizer
+
+CLOZE = (
+    "Malignant neoplasm of unspecified [MASK] of lung.",
+    "Type 2 [MASK] mellitus without complications.",
+    "Nondisplaced fracture of left [MASK], initial encounter for closed fracture.",
+)
+"""Texts that show what the model learnt; none is a sentence of the corpus."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `quickstart` made."""
+
+    folder: Path
+    summary: dict[str, Any]
+    cloze: list[Cloze]
+
+
+def quickstart(output: Path, progress: Progress = silent) -> Result:
+    """Run the whole flow on ICD-10-CM and HPO into `output`; a second call goes on where the first one stopped."""
+    began = time.monotonic()
+    corpus = build_corpus(CorpusSettings(sources=[IcdCodes(), HpoTerms()]), output / "corpus", progress=progress)
+    run = pretrain(recipes.get("quickstart"), corpus, output / "run", resume=True, progress=progress)
+    model = export_hf(run.model, output / "model", overwrite=True)
+    encoder = Encoder.from_pretrained(model)
+    cloze = [Cloze(text, encoder.fill_mask(text, top_k=3)) for text in CLOZE]
+    summary = summarise(run, corpus, encoder.tokenizer) | {"seconds": round(time.monotonic() - began, 1)}
+    atomic.write_json(output / "summary.json", summary)
+    write_report(run, corpus.manifest, output / "report", summary=summary, cloze=cloze)
+    return Result(output, summary, cloze)
+
+
+def summarise(run: Run, corpus: Corpus, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The figures of a finished run; `unigram_entropy` (nats) is what a model that knows nothing but frequencies reaches."""
+    metrics = run.metrics()
+    training = [line for line in metrics if "loss" in line]
+    validation = [line for line in metrics if "validation_loss" in line]
+    seconds = sum((now["tokens"] - before["tokens"]) / now["tokens_per_second"] for before, now in pairwise(training))
+    return {
+        "documents": sum(source.read for source in corpus.manifest.sources),
+        "dropped": sum(corpus.manifest.dropped.values()),
+        "tokens": training[-1]["tokens"],
+        "parameters": run.environment()["parameters"],
+        "tokens_per_second": round((training[-1]["tokens"] - training[0]["tokens"]) / max(seconds, 1e-9)),
+        "first_validation_loss": validation[0]["validation_loss"],
+        "last_validation_loss": validation[-1]["validation_loss"],
+        "unigram_entropy": unigram_entropy(TokenStore.open(corpus, "train", tokenizer)),
+        "bits_per_byte": validation[-1]["validation_bits_per_byte"],
+        "masked_top1": validation[-1]["validation_masked_top1"],
+    }
+
+
+def unigram_entropy(store: TokenStore) -> float:
+    """Entropy in nats of the frequencies of the ids in `store`."""
+    counts = np.bincount(store.tokens)
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
