@@ -1,14 +1,25 @@
-"""What all tests share."""
+from pathlib import Path
+
+import logging
+from collections.abc import Iterator
 
 import pytest
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests marked `gpu` where there is no CUDA device."""
-    marked = [item for item in items if item.get_closest_marker("gpu")]
-    if marked:
-        import torch
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """Undo what a call of the command line does to the package's log."""
+    logger = logging.getLogger("clinical_modernbert")
+    level, handlers = logger.level, logger.handlers
+    yield
+    logger.setLevel(level)
+    logger.handlers = handlers
 
-        if not torch.cuda.is_available():
-            for item in marked:
-                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Public sample data beside the repository, described in its own README; absent in a clone elsewhere."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("public sample data (../shared/data) is not here")
+    return folder

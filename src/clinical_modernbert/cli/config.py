@@ -16,7 +16,7 @@ app = typer.Typer(help="Show or check recipes and settings files.", no_args_is_h
 
 @app.command()
 def show(
-    recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE|FILE]", help="The name of a recipe, or a YAML file.")] = None,
+    recipe: Annotated[str | None, typer.Argument(metavar="RECIPE|FILE", help="The name of a recipe, or a YAML file.")] = None,
     overrides: Set = None,
 ) -> None:
     """Print all settings of a recipe or file as YAML, defaults and --set included; without a name, the recipes there are."""
