@@ -1,7 +1,6 @@
-from pathlib import Path
-
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
