@@ -39,14 +39,14 @@ def test_every_format_gives_the_same_documents(tmp_path: Path, name: str) -> Non
 
 
 def test_a_text_file_is_one_document_and_folders_keep_ids_apart(tmp_path: Path) -> None:
-    for name in ("a/x.txt", "b/x.txt"):
-        (tmp_path / name).parent.mkdir()
+    for name in ("a/x.v1.txt", "a/x.v2.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes("\ufeffGrüße\r\nzwei".encode())
     source = Files(tmp_path)
     documents = [record for path in source.files() for record in source.read(path)]
     assert [(d.id, d.text) for d in documents if isinstance(d, Document)] == [
-        ("files:a/x", "Grüße\r\nzwei"),
-        ("files:b/x", "Grüße\r\nzwei"),
+        ("files:a/x.v1", "Grüße\r\nzwei"),
+        ("files:a/x.v2", "Grüße\r\nzwei"),
     ]
 
 

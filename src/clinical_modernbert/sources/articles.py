@@ -50,8 +50,7 @@ class Articles:
             if article is None:
                 yield Rejection(str(path), f"article {number}", "an XML entity that only its DTD could explain")
             else:
-                fallback = f"{path.name.partition('.')[0]}-{number}"
-                yield self._document(article.sections, article.metadata, fallback)
+                yield self._document(article.sections, article.metadata, fallback=f"{path.name}-{number}")
 
     def _json_lines(self, path: Path) -> Iterator[Record]:
         for item in numbered_objects(path):
@@ -65,7 +64,7 @@ class Articles:
             else:
                 metadata: dict[str, Json] = {key: record.get(key) for key in ("pmcid", "pmid", "doi", "journal", "year")}
                 metadata["licence"] = record.get("license")
-                yield self._document(sections, metadata, f"{path.name.partition('.')[0]}-{number}")
+                yield self._document(sections, metadata, fallback=f"{path.name}-{number}")
 
     def _document(self, sections: list[jats.Section], metadata: Mapping[str, Json], fallback: str) -> Document:
         pmid = metadata.get("pmid")

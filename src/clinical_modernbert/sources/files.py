@@ -14,9 +14,10 @@ from clinical_modernbert.errors import DataError
 from clinical_modernbert.sources import tables
 from clinical_modernbert.sources.document import Access, Document, Json, Record, Rejection
 from clinical_modernbert.sources.json_lines import numbered_objects
-from clinical_modernbert.sources.opening import list_files, open_bytes
+from clinical_modernbert.sources.opening import MAX_LINE_BYTES, list_files, open_bytes
 
 _JSON_LINES = (".jsonl", ".jsonl.gz")
+_SUFFIXES = (*_JSON_LINES, ".txt", *tables.SUFFIXES)
 _MAX_METADATA_CHARACTERS = 200
 
 
@@ -45,7 +46,7 @@ class Files:
     """Terms, for the manifest and the model card."""
 
     def files(self) -> list[Path]:
-        return list_files(self.path, (*_JSON_LINES, ".txt", *tables.SUFFIXES))
+        return list_files(self.path, _SUFFIXES)
 
     def read(self, path: Path) -> Iterator[Record]:
         if path.suffix == ".txt":
@@ -70,7 +71,9 @@ class Files:
 
     def _text_file(self, path: Path) -> Record:
         with open_bytes(path) as stream:
-            content = stream.read()
+            content = stream.read(MAX_LINE_BYTES + 1)
+        if len(content) > MAX_LINE_BYTES:
+            raise DataError(f"longer than {MAX_LINE_BYTES:,} bytes ({path}). A text file is one document: break it up.")
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -100,8 +103,7 @@ class Files:
 
     def _stem(self, path: Path) -> str:
         relative = path.name if self.path.is_file() else path.relative_to(self.path).as_posix()
-        folder, _, name = relative.rpartition("/")
-        return f"{folder}/{name.partition('.')[0]}".removeprefix("/")
+        return next(relative.removesuffix(suffix) for suffix in _SUFFIXES if relative.endswith(suffix))
 
 
 def _plain(value: object) -> Json:

@@ -16,6 +16,7 @@ _BLOCKS = frozenset(
 )
 _SILENT = frozenset(("table", "table-wrap-foot", "graphic", "inline-graphic", "media", "object-id", "fn", "ref-list", "label", "title"))
 _PICTURED_ABSTRACTS = frozenset(("graphical", "toc", "teaser"))
+_SPACED = frozenset(("break", "p", "disp-formula", "term", "def"))
 _SPACE = re.compile(r"[ \t\r\n]+")
 _TEX = re.compile(r"\\begin\{document\}(.*?)\\end\{document\}", re.DOTALL)
 _CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero))/(\d\.\d)")
@@ -74,7 +75,7 @@ def _paragraphs(element: "etree._Element") -> Iterator[str]:
         caption = [_inline(element.find("label")), *(_inline(part) for part in element.iterfind("caption/*"))]
         if any(caption[1:]):
             yield " ".join(part for part in caption if part)
-    elif element.tag in ("p", "disp-formula", "def-item"):
+    elif element.tag in ("p", "disp-formula", "def-item") or (element.text or "").strip():
         yield _inline(element)
         for child in element:
             if child.tag in _BLOCKS:
@@ -102,8 +103,8 @@ def _pieces(element: "etree._Element") -> Iterator[str]:
 def _piece(child: "etree._Element") -> Iterator[str]:
     if child.tag in _BLOCKS or (child.tag in _SILENT and child.tag != "label") or _is_superscript_citation(child):
         return
-    if child.tag == "break" or child.tag in ("p", "disp-formula", "term", "def"):
-        yield " "
+    space = " " if child.tag in _SPACED else ""
+    yield space
     if child.tag == "alternatives":
         formula = child.find("{*}math")
         chosen = formula if formula is not None else child.find("tex-math")
@@ -114,8 +115,7 @@ def _piece(child: "etree._Element") -> Iterator[str]:
         yield (found[1] if found else child.text or "").strip()
     else:
         yield from _pieces(child)
-    if child.tag in ("p", "disp-formula", "term", "def"):
-        yield " "
+    yield space
 
 
 def _is_superscript_citation(element: "etree._Element") -> bool:
