@@ -10,10 +10,13 @@ from torch.nn import functional
 from clinical_modernbert.batching import PackedBatch
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 
+TOP_K = 5
+"""Candidates looked at; counting all that beat the right id took a fifth of a training step."""
+
 
 @dataclass(frozen=True)
 class Scores:
-    """Per masked position, on the CPU: loss in nats, and how many ids the model prefers to the right one."""
+    """Per masked position, on the CPU: loss in nats, and how many ids the model prefers to the right one, counted to `TOP_K`."""
 
     losses: np.ndarray
     ranks: np.ndarray
@@ -33,7 +36,8 @@ def masked_loss(model: ModernBertForMaskedLM, batch: PackedBatch, device: torch.
     labels_M = torch.from_numpy(batch.labels).to(device)
     losses_M = functional.cross_entropy(logits_MV.float(), labels_M, reduction="none")
     with torch.no_grad():
-        ranks_M = (logits_MV > logits_MV.gather(1, labels_M[:, None])).sum(1)
+        hits_MK = logits_MV.topk(TOP_K).indices == labels_M[:, None]
+        ranks_M = torch.where(hits_MK.any(1), hits_MK.int().argmax(1), TOP_K)
     return losses_M.sum(), Scores(losses_M.detach().cpu().numpy(), ranks_M.cpu().numpy())
 
 
