@@ -39,7 +39,7 @@ def build_corpus(
     """
     settings = sources if isinstance(sources, CorpusSettings) else CorpusSettings(sources=list(sources))
     output = Path(output)
-    if overwrite and (output / "manifest.json").exists():
+    if overwrite and ((output / "manifest.json").exists() or (output / _STAGING).exists()):
         shutil.rmtree(output)
     units, refused = _units(settings)
     identity: dict[str, Any] = {

@@ -1,0 +1,32 @@
+import numpy as np
+
+from clinical_modernbert.batching import TokenStore
+from clinical_modernbert.corpus import Corpus
+from clinical_modernbert.tokenization import train
+
+
+def test_documents_come_back_as_they_were_encoded(corpus, store, tokenizer):
+    texts = list(corpus.texts())
+    assert len(store) == len(texts)
+    for i in (0, 7, len(texts) - 1):
+        assert np.array_equal(store.ids(i), tokenizer.encode_batch([texts[i]])[0])
+
+
+def test_sources_and_ids_of_documents_are_known(corpus, store):
+    frame = next(iter(corpus.shards("train")))[1]
+    assert [store.source_names[i] for i in store.sources] == frame["source"].to_list()
+    assert store.document_ids[5] == frame["id"][5]
+
+
+def test_it_is_made_once(corpus, store, tokenizer, monkeypatch):
+    monkeypatch.setattr(Corpus, "shards", lambda *_: 1 / 0)
+    assert TokenStore.open(corpus, "train", tokenizer).fingerprint == store.fingerprint
+
+
+def test_another_tokenizer_has_another_store(corpus, store):
+    assert TokenStore.open(corpus, "train", train(corpus.texts(), 300)).fingerprint != store.fingerprint
+
+
+def test_the_manifest_learns_the_tokens_of_each_shard(corpus, store):
+    shards = Corpus.open(corpus.folder).manifest.shards
+    assert sum(shard.tokens[store.fingerprint] for shard in shards if shard.split == "train") == len(store.tokens)

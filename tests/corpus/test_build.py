@@ -1,0 +1,198 @@
+import gzip
+import hashlib
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from corpus_files import write_notes
+
+from clinical_modernbert.corpus import Corpus, CorpusSettings, Manifest, build_corpus
+from clinical_modernbert.corpus.split import PhraseSet
+from clinical_modernbert.errors import ConfigError, DataError
+from clinical_modernbert.sources import Deletion, Document, Files, HpoTerms, PubMed
+
+
+def rows(corpus: Corpus) -> dict[str, pl.DataFrame]:
+    return {split: pl.concat([frame for _, frame in corpus.shards(split)]) for split in ("train", "validation")}
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_nothing_is_lost_uncounted(corpus):
+    kept = sum(len(frame) for frame in rows(corpus).values())
+    assert kept + sum(corpus.manifest.dropped.values()) == 200
+
+
+def test_a_patient_is_on_one_side_of_the_split(corpus):
+    frames = rows(corpus)
+    assert not set(frames["train"]["patient"]) & set(frames["validation"]["patient"])
+    assert 0.1 < len(frames["validation"]) / 200 < 0.3
+
+
+def test_manifest_describes_every_shard(corpus):
+    for shard in corpus.manifest.shards:
+        data = (corpus.folder / shard.path).read_bytes()
+        frame = pl.read_parquet(corpus.folder / shard.path)
+        assert shard.sha256 == hashlib.sha256(data).hexdigest()
+        assert shard.rows == len(frame)
+        assert shard.bytes == sum(len(text.encode()) for text in frame["text"])
+    assert json.loads((corpus.folder / "manifest.json").read_text())["format_version"] == 1
+
+
+def test_empty_and_repeated_texts_are_dropped_under_their_reason(tmp_path):
+    path = write_notes(tmp_path / "n.jsonl", [{"text": text} for text in ("a b", " \n ", "a b\n", "c", "a b")])
+    corpus = build_corpus([Files(path)], tmp_path / "corpus")
+    assert corpus.manifest.dropped == {"empty": 1, "exact_duplicate": 2}
+    assert json.loads((corpus.folder / "dropped" / "counts.json").read_text()) == {"files": {"empty": 1, "exact_duplicate": 2}}
+
+
+def test_shards_are_cut_by_size_and_keep_the_order(tmp_path):
+    path = write_notes(tmp_path / "n.jsonl", [{"text": f"{i} " + "x" * 300_000} for i in range(10)])
+    corpus = build_corpus(CorpusSettings(sources=[Files(path)], validation_fraction=0, shard_megabytes=1), tmp_path / "corpus")
+    assert [shard.rows for shard in corpus.manifest.shards] == [3, 3, 3, 1]
+    assert [text.split()[0] for text in corpus.texts()] == [str(i) for i in range(10)]
+
+
+def test_building_twice_gives_the_same_bytes(settings, tmp_path):
+    one, two = (build_corpus(settings, tmp_path / name).folder for name in ("one", "two"))
+    assert tree(one) == tree(two)
+
+
+def test_a_second_run_reads_no_input_again(settings, corpus, monkeypatch):
+    monkeypatch.setattr(Files, "read", lambda *_: pytest.fail("read again"))
+    assert build_corpus(settings, corpus.folder).manifest.fingerprint == corpus.manifest.fingerprint
+
+
+def test_an_interrupted_build_reads_finished_files_once(tmp_path, monkeypatch):
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for i in range(3):
+        write_notes(folder / f"{i}.jsonl", [{"text": f"text {i} {j}"} for j in range(5)])
+    whole = build_corpus([Files(folder)], tmp_path / "whole")
+    read = Files.read
+    seen = []
+
+    def stopping(self, path):
+        seen.append(path.name)
+        if path.name == "1.jsonl" and seen.count("1.jsonl") == 1:
+            raise KeyboardInterrupt
+        yield from read(self, path)
+
+    monkeypatch.setattr(Files, "read", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        build_corpus([Files(folder)], tmp_path / "resumed")
+    resumed = build_corpus([Files(folder)], tmp_path / "resumed")
+    assert seen == ["0.jsonl", "1.jsonl", "1.jsonl", "2.jsonl"]
+    assert tree(whole.folder) == tree(resumed.folder)
+
+
+def test_a_changed_setting_or_input_is_refused(settings, corpus, notes):
+    changed = settings.model_copy(update={"validation_fraction": 0.3})
+    with pytest.raises(ConfigError, match=r"another settings\.validation_fraction.*--overwrite"):
+        build_corpus(changed, corpus.folder)
+    notes.write_text(notes.read_text() + '{"text": "one more", "id": "x", "patient": "p"}\n')
+    with pytest.raises(ConfigError, match="another inputs"):
+        build_corpus(settings, corpus.folder)
+    assert build_corpus(settings, corpus.folder, overwrite=True).manifest.sources[0].read == 201
+
+
+def test_damaged_inputs_are_listed_and_the_rest_survives(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_notes(folder / "good.jsonl", [{"text": "good"}])
+    data = gzip.compress("\n".join(json.dumps({"text": f"line {i} {hash(str(i))}"}) for i in range(2000)).encode())
+    (folder / "cut.jsonl.gz").write_bytes(data[: len(data) // 2])
+    (folder / "no_text.csv").write_text("a,b\n1,2\n")
+    sources = [Files(folder), PubMed(tmp_path / "missing")]
+    corpus = build_corpus(sources, tmp_path / "corpus")
+    refused = {Path(item.path).name: item.reason for item in corpus.manifest.refused}
+    assert set(refused) == {"cut.jsonl.gz", "no_text.csv", "missing"}
+    assert "text_column" in refused["no_text.csv"]
+    assert "good" in [text for split in ("train", "validation") for text in corpus.texts(split)]
+    assert Manifest.read(corpus.folder / "manifest.json").refused == corpus.manifest.refused
+
+
+def test_nothing_readable_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="nothing could be read"):
+        build_corpus([Files(tmp_path / "missing.jsonl")], tmp_path / "corpus")
+
+
+def test_an_unexpected_fault_of_a_source_is_listed_without_text(tmp_path, monkeypatch):
+    path = write_notes(tmp_path / "n.jsonl", [{"text": "fine"}])
+
+    def faulty(self, path):
+        yield Document("files:1", "kept", "files", "open")
+        raise RuntimeError("secret text")
+
+    monkeypatch.setattr(Files, "read", faulty)
+    corpus = build_corpus([Files(path)], tmp_path / "corpus")
+    assert [item.reason for item in corpus.manifest.refused] == ["RuntimeError while reading. Run with -v for details"]
+
+
+def versions(*records):
+    """A source's `read` that yields these records whatever the file."""
+    return lambda self, path: iter(records)
+
+
+def document(identity: str, text: str, version: int = 1) -> Document:
+    return Document(identity, text, "files", "open", metadata={"version": version})
+
+
+def test_later_versions_replace_earlier_ones_and_deletions_withdraw(tmp_path, monkeypatch):
+    records = [
+        document("files:1", "one, first"),
+        document("files:2", "two, version 2", 2),
+        document("files:2#ger", "zwei"),
+        document("files:3", "three"),
+        document("files:1", "one, second", 2),
+        document("files:3", "three, an old version that comes late", 0),
+        Deletion("files:2"),
+    ]
+    monkeypatch.setattr(Files, "read", versions(*records))
+    corpus = build_corpus([Files(write_notes(tmp_path / "n.jsonl", []))], tmp_path / "corpus")
+    assert sorted(text for split in ("train", "validation") for text in corpus.texts(split)) == ["one, second", "three"]
+    assert corpus.manifest.dropped == {"superseded": 2, "withdrawn": 2}
+
+
+def test_a_record_that_returns_after_its_deletion_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(Files, "read", versions(document("files:1", "a"), Deletion("files:1"), document("files:1", "b")))
+    corpus = build_corpus([Files(write_notes(tmp_path / "n.jsonl", []))], tmp_path / "corpus")
+    assert [text for split in ("train", "validation") for text in corpus.texts(split)] == ["b"]
+
+
+def test_synonyms_of_held_out_concepts_stand_in_no_training_document(tmp_path):
+    notes = write_notes(tmp_path / "n.jsonl", [{"text": "Seen for belly ache."}, {"text": "No complaint."}])
+    sources = [Files(notes), HpoTerms()]
+    settings = CorpusSettings(sources=sources, validation_fraction=0, held_out_concepts=0.05)
+    corpus = build_corpus(settings, tmp_path / "corpus")
+    frames = rows(corpus)
+    held_out = [json.loads(text) for text in frames["validation"]["metadata"]]
+    assert corpus.manifest.held_out_concepts == len(held_out) > 500
+    phrases = PhraseSet(synonym for item in held_out for synonym in item["synonyms"])
+    assert not any(phrases.occur_in(text) for text in frames["train"]["text"])
+    concepts = {json.loads(text)["concept"] for text in frames["train"]["metadata"] if "concept" in json.loads(text)}
+    assert not concepts & {item["concept"] for item in held_out}
+
+
+def test_access_of_the_corpus_is_that_of_its_strictest_source(settings, tmp_path):
+    private = Files(write_notes(tmp_path / "p.jsonl", [{"text": "mine"}]), name="mine")
+    corpus = build_corpus([*settings.sources, private], tmp_path / "both")
+    assert [source.access for source in corpus.manifest.sources] == ["open", "credentialed"]
+    assert corpus.manifest.access == "credentialed"
+
+
+def test_a_flipped_byte_in_a_shard_is_found(corpus):
+    path = corpus.folder / corpus.manifest.shards[0].path
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="changed shard"):
+        list(corpus.texts())
+
+
+def test_a_folder_without_manifest_names_the_command_to_use(tmp_path):
+    with pytest.raises(DataError, match="cmbert corpus build"):
+        Corpus.open(tmp_path)
