@@ -9,7 +9,7 @@ from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.model import windowed
 from clinical_modernbert.model.windowed import group
 
-LENGTHS = st.lists(st.sampled_from([1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 130, 300]), min_size=1, max_size=5)
+LENGTHS = st.lists(st.sampled_from([1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 130, 200]), min_size=1, max_size=4)
 
 
 @given(st.lists(st.integers(1, 9000), min_size=1, max_size=60))
@@ -17,9 +17,10 @@ def test_every_document_is_in_one_group_that_holds_it(lengths):
     groups = group(tuple(lengths))
     assert sorted(document for g in groups for document in g.documents) == list(range(len(lengths)))
     assert all(0 <= g.slots - lengths[document] < windowed.STEP for g in groups for document in g.documents)
+    assert all(g.slots in [lengths[document] for document in g.documents] for g in groups)  # no slot that nobody needs
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(LENGTHS, st.sampled_from([2, 5, 64, 128, 130]))
 def test_windowed_equals_its_definition_forward_and_backward(lengths, local_attention):
     row = Row.of(lengths)
@@ -34,7 +35,7 @@ def test_windowed_equals_its_definition_forward_and_backward(lengths, local_atte
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-9, atol=1e-9, msg=name)
 
 
-@pytest.mark.parametrize("lengths", [[600], [600, 20, 40], [20, 600, 20], [520, 530]])
+@pytest.mark.parametrize("lengths", [[600], [600, 20, 40], [20, 600, 20], [530, 20, 540], [600, 600]])
 def test_long_documents_beside_short_ones_equal_the_definition(lengths):
     row = Row.of(lengths)
     out = small_model("windowed").encode(*row.inputs)

@@ -22,10 +22,8 @@ from clinical_modernbert.model.rotary import rotate_into
 
 BLOCK = 64
 """Queries per block of a local layer."""
-ALONE = 512
-"""A document of this many tokens or more has an SDPA call of its own."""
 STEP = 32
-"""Shorter documents are padded to a multiple of this and grouped by it."""
+"""Documents whose lengths round up to the same multiple of this share an SDPA call in the global layers."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +35,16 @@ class Group:
 
 
 def group(lengths: tuple[int, ...]) -> list[Group]:
-    """Place every document in one group: long ones alone and unpadded, the others by their length rounded up.
+    """Place every document in one group, with the others of its rounded length; alone in its group it is not padded.
 
     Example:
         >>> group((40, 700, 33))
-        [Group(documents=(1,), slots=700), Group(documents=(0, 2), slots=64)]
+        [Group(documents=(0, 2), slots=40), Group(documents=(1,), slots=700)]
     """
-    shared: dict[int, list[int]] = {}
-    alone = []
+    members: dict[int, list[int]] = {}
     for document, length in enumerate(lengths):
-        if length >= ALONE:
-            alone.append(Group((document,), length))
-        else:
-            shared.setdefault(-(-length // STEP) * STEP, []).append(document)
-    return alone + [Group(tuple(documents), slots) for slots, documents in sorted(shared.items())]
+        members.setdefault(-(-length // STEP), []).append(document)
+    return [Group(tuple(documents), max(lengths[document] for document in documents)) for _, documents in sorted(members.items())]
 
 
 class WindowedAttention:
@@ -73,11 +67,11 @@ class WindowedAttention:
 
     def full(self, qkv_T3NH: Tensor) -> Tensor:
         """See `AttentionPlan.full`."""
-        qkv_S3NH = _ToSlots.apply(qkv_T3NH, *self._full_rotation, self._token_of_slot_S, self._slot_of_token_T)  # type: ignore[no-untyped-call]
-        parts = qkv_S3NH.split([len(g.documents) * g.slots for g in self._groups])
+        rotated = _ToSlots.apply(qkv_T3NH, *self._full_rotation, self._token_of_slot_S, self._slot_of_token_T)  # type: ignore[no-untyped-call]
+        sizes = [len(g.documents) * g.slots for g in self._groups]
         outs = []
-        for g, part, mask_E11L in zip(self._groups, parts, self._masks, strict=True):
-            q_ENLH, k_ENLH, v_ENLH = part.unflatten(0, (-1, g.slots)).permute(2, 0, 3, 1, 4)
+        for g, mask_E11L, *parts in zip(self._groups, self._masks, *(x_SNH.split(sizes) for x_SNH in rotated), strict=True):
+            q_ENLH, k_ENLH, v_ENLH = (part.unflatten(0, (-1, g.slots)).transpose(1, 2) for part in parts)
             out_ENLH = scaled_dot_product_attention(q_ENLH, k_ENLH, v_ENLH, attn_mask=mask_E11L)
             outs.append(out_ENLH.transpose(1, 2).flatten(0, 1))
         out_TNH: Tensor = _ToTokens.apply(torch.cat(outs), self._slot_of_token_T)  # type: ignore[no-untyped-call]
@@ -169,34 +163,38 @@ def _fold(x_CNWH: Tensor) -> Tensor:
     x_CWNH = x_CNWH.transpose(1, 2)
     num_blocks, window, heads, width = x_CWNH.shape
     steps = -(-window // BLOCK)
-    sum_CBNH = x_CWNH.new_zeros(num_blocks + steps - 1, BLOCK, heads, width)
-    for step in range(steps):
+    sum_CBNH = x_CWNH.new_empty(num_blocks + steps - 1, BLOCK, heads, width)
+    sum_CBNH[:num_blocks] = x_CWNH[:, :BLOCK]
+    sum_CBNH[num_blocks:].zero_()
+    for step in range(1, steps):
         chunk = x_CWNH[:, step * BLOCK : (step + 1) * BLOCK]
         sum_CBNH[step : step + num_blocks, : chunk.shape[1]] += chunk
     return sum_CBNH.flatten(0, 1)
 
 
 class _ToSlots(Function):
-    """Queries and keys rotated, then everything brought to the slots of the groups."""
+    """Queries, keys (both rotated) and values, each (S, N, H), in the slots of the groups."""
 
     @staticmethod
     def forward(
         ctx: Any, qkv_T3NH: Tensor, cos: Tensor, sin: Tensor, token_of_slot_S: Tensor | None, slot_of_token_T: Tensor | None
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         turned_T3NH = torch.empty_like(qkv_T3NH)
         rotate_into(turned_T3NH[:, :2], qkv_T3NH[:, :2], cos, sin)
         turned_T3NH[:, 2] = qkv_T3NH[:, 2]
         ctx.save_for_backward(cos, sin, slot_of_token_T)
-        return turned_T3NH if token_of_slot_S is None else turned_T3NH.index_select(0, token_of_slot_S)
+        turned_S3NH = turned_T3NH if token_of_slot_S is None else turned_T3NH.index_select(0, token_of_slot_S)
+        return turned_S3NH[:, 0], turned_S3NH[:, 1], turned_S3NH[:, 2]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_S3NH: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *d_SNH: Tensor) -> tuple[Tensor, None, None, None, None]:
         cos, sin, slot_of_token_T = ctx.saved_tensors
-        d_T3NH = d_S3NH if slot_of_token_T is None else d_S3NH.index_select(0, slot_of_token_T)
-        d_qkv_T3NH = torch.empty_like(d_T3NH)
-        rotate_into(d_qkv_T3NH[:, :2], d_T3NH[:, :2], cos, -sin)
-        d_qkv_T3NH[:, 2] = d_T3NH[:, 2]
+        dq_TNH, dk_TNH, dv_TNH = d_SNH if slot_of_token_T is None else (d.index_select(0, slot_of_token_T) for d in d_SNH)
+        d_qkv_T3NH = dq_TNH.new_empty(len(cos), 3, *dq_TNH.shape[1:])
+        d_qkv_T3NH[:, 2] = dv_TNH
+        rotate_into(d_qkv_T3NH[:, 0], dq_TNH, cos[:, 0], -sin[:, 0])
+        rotate_into(d_qkv_T3NH[:, 1], dk_TNH, cos[:, 0], -sin[:, 0])
         return d_qkv_T3NH, None, None, None, None
 
 
