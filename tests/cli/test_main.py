@@ -41,7 +41,7 @@ def test_help_and_version_answer_at_once(flag: str) -> None:
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "clinical_modernbert.cli.main", flag], check=True, capture_output=True)
+        subprocess.run([sys.executable, "-m", "clinical_modernbert", flag], check=True, capture_output=True)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.8
 

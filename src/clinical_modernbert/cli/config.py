@@ -43,9 +43,7 @@ def _load(recipe: str, overrides: list[str]) -> "Settings":
     from clinical_modernbert import recipes
 
     path = Path(recipe)
-    if recipe not in recipes.names() and (path.suffix in (".yaml", ".yml") or path.exists()):
-        return _load_file(path, overrides)
-    return recipes.get(recipe, overrides)
+    return _load_file(path, overrides) if path.suffix in (".yaml", ".yml") else recipes.get(recipe, overrides)
 
 
 def _load_file(path: Path, overrides: list[str]) -> "Settings":

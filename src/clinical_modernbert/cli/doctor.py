@@ -65,7 +65,8 @@ def machine(folder: Path) -> Iterator[Finding]:
 def packages() -> Iterator[Finding]:
     """Every package that the base needs, with its version."""
     for requirement, version in _requirements(None):
-        yield _installed(requirement, version)
+        remedy = None if version else f"pip install '{requirement}'"
+        yield Finding("packages", requirement.partition(">")[0], version or f"needs {requirement}", needed=True, remedy=remedy)
 
 
 def extras() -> Iterator[Finding]:
@@ -127,11 +128,6 @@ def _requirements(extra: str | None) -> Iterator[tuple[str, str | None]]:
             version = None
         fits = version is not None and requirement.specifier.contains(version, prereleases=True)
         yield f"{requirement.name}{requirement.specifier}", version if fits else None
-
-
-def _installed(requirement: str, version: str | None) -> Finding:
-    name = requirement.partition(">")[0]
-    return Finding("packages", name, version or f"needs {requirement}", True, None if version else f"pip install '{requirement}'")
 
 
 def _memory_bytes() -> int:

@@ -7,8 +7,8 @@ import re
 from clinical_modernbert.errors import ClinicalModernBertError
 
 REMEDIES = {
-    errno.ENOSPC: "Free some disk space or choose another folder with -o; with --resume finished work is kept.",
-    errno.EDQUOT: "Free some of your quota or choose another folder with -o; with --resume finished work is kept.",
+    errno.ENOSPC: "Free some disk space or choose another folder with -o.",
+    errno.EDQUOT: "Free some of your quota or choose another folder with -o.",
     errno.ENOENT: "Check the path.",
     errno.EACCES: "Change the permissions or choose another path.",
     errno.EPERM: "Change the permissions or choose another path.",

@@ -85,7 +85,3 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         sys.stderr.write(self.format(record) + "\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result is written.")]
-OptionalOutput = Annotated[Path | None, typer.Option("--output", "-o", help="Where the result is written; standard output if left out.")]
 Config = Annotated[Path | None, typer.Option("--config", help="A YAML file of settings.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, `a.b=value`; may be repeated.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="The only source of chance.")]

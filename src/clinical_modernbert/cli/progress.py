@@ -24,10 +24,10 @@ def progress(description: str, total: int | None = None, unit: str = "") -> Abst
 def bar(description: str, total: int | None = None, unit: str = "") -> Iterator[Advance]:
     """A bar of rich, which disappears when the work is done and leaves one line behind."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     start, done = time.monotonic(), 0
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
         task = drawn.add_task(description, total=total, state="")
 
