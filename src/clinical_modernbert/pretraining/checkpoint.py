@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,13 @@ LATEST = "latest"
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: `tokens` in all, `phase_tokens` of phase number `phase`, and where its next row stands."""
+    """How far a run is: `tokens` in all, `phase_tokens` of phase number `phase`, lines of metrics, and where its next row stands."""
 
     step: int = 0
     tokens: int = 0
     phase: int = 0
     phase_tokens: int = 0
+    metrics_lines: int = 0
     cursor: Cursor = field(default_factory=Cursor)
 
 
@@ -83,7 +84,8 @@ def load(path: Path, data: str, model: ModernBertForMaskedLM, optimizer: torch.o
 def read_progress(path: Path) -> Progress:
     """How far the run was at this checkpoint."""
     state = read_state(path)
-    return Progress(state["step"], state["tokens"], state["phase"], state["phase_tokens"], Cursor(**state["cursor"]))
+    values = {item.name: state[item.name] for item in fields(Progress)}
+    return Progress(**values | {"cursor": Cursor(**state["cursor"])})
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def train(run: Training, show: ShowProgress) -> None:
     Raises:
         TrainingError: a loss or gradient that is not finite, before it reaches the weights.
     """
-    with MetricsWriter(run.folder, run.progress.step) as metrics:
+    with MetricsWriter(run.folder, run.progress.metrics_lines, run.progress.step) as metrics:
         for number in range(run.progress.phase, len(run.recipe.phases)):
             if number != run.progress.phase:
                 run.progress = replace(run.progress, phase=number, phase_tokens=0, cursor=Cursor())
@@ -84,6 +84,7 @@ def _train_phase(run: Training, number: int, metrics: MetricsWriter, show: ShowP
             if ended or _crossed(before, run.progress, run.recipe.validation.every_tokens):
                 _validate(run, validator, metrics)
             if ended or _crossed(before, run.progress, run.recipe.checkpoint.every_tokens):
+                run.progress = replace(run.progress, metrics_lines=metrics.num_lines)
                 run.save()
 
 
@@ -109,7 +110,8 @@ def _step(run: Training, phase: PhaseSettings, loader: Loader) -> dict[str, floa
     share = done.phase_tokens / phase.tokens
     batches = [loader.batch(rows[i : i + size], share) for i in range(0, len(rows), size)]
     num_tokens = sum(batch.num_tokens for batch in batches)
-    learning_rate = phase.optimizer.peak_lr * learning_rate_share(phase.schedule, done.phase_tokens + num_tokens / 2, phase.tokens)
+    middle = done.phase_tokens + min(num_tokens, phase.tokens - done.phase_tokens) / 2
+    learning_rate = phase.optimizer.peak_lr * learning_rate_share(phase.schedule, middle, phase.tokens)
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate
     scores = accumulate(run.model, batches, run.device)
@@ -121,7 +123,9 @@ def _step(run: Training, phase: PhaseSettings, loader: Loader) -> dict[str, floa
         raise TrainingError(_not_finite(run, batches, figures["loss"], grad_norm))
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
-    run.progress = Progress(done.step + 1, done.tokens + num_tokens, done.phase, done.phase_tokens + num_tokens, cursor)
+    run.progress = replace(
+        done, step=done.step + 1, tokens=done.tokens + num_tokens, phase_tokens=done.phase_tokens + num_tokens, cursor=cursor
+    )
     return {
         **figures,
         "grad_norm": grad_norm,

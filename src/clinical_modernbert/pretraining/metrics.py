@@ -20,11 +20,12 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 
 
 class MetricsWriter:
-    """Appends to a run's metrics; opening it forgets every line after `step`, so that a resumed run has one history."""
+    """Appends to a run's metrics; opening it forgets all but the first `num_lines`, so that a resumed run has one history."""
 
-    def __init__(self, run: Path, step: int) -> None:
-        kept = [json.dumps(line) + "\n" for line in read_metrics(run) if line["step"] <= step]
-        atomic.write_text(run / METRICS_FILE, "".join(kept))
+    def __init__(self, run: Path, num_lines: int, step: int) -> None:
+        kept = read_metrics(run)[:num_lines]
+        atomic.write_text(run / METRICS_FILE, "".join(json.dumps(line) + "\n" for line in kept))
+        self.num_lines = len(kept)
         self._file = (run / METRICS_FILE).open("a", encoding="utf-8")
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
@@ -39,5 +40,6 @@ class MetricsWriter:
         """Append one line, and its numbers to TensorBoard."""
         self._file.write(json.dumps({"step": step, "tokens": tokens, "phase": phase, **values}) + "\n")
         self._file.flush()
+        self.num_lines += 1
         for name, value in values.items():
             self._board.add_scalar(name, value, step)

@@ -77,7 +77,7 @@ def pretrain(
         if not resume:
             raise ConfigError(f"{output} already holds a run. Pass --resume to go on with it, or --overwrite to start anew.")
         _require_same_recipe(output, recipe)
-    run = _open(recipe, corpus, output, progress)
+    run = open_run(recipe, corpus, output, progress)
     if latest.exists():
         run.progress = checkpoint.read_progress(latest)
         run.optimizer = make_optimizer(run.model, recipe.phases[run.progress.phase].optimizer)
@@ -86,6 +86,30 @@ def pretrain(
     atomic.write_json(output / "environment.json", _environment(run, corpus))
     train(run, progress)
     return Run(output)
+
+
+def open_run(recipe: RunSettings, corpus: Corpus, output: Path, progress: Progress = silent) -> Training:
+    """Everything that the loop needs, at step 0.
+
+    Raises:
+        DataError: the corpus has no validation split.
+    """
+    if corpus.manifest.documents("validation") == 0:
+        raise DataError(f"the corpus has no validation split ({corpus.folder}). Build it with a larger validation_fraction.")
+    tokenizer = open_tokenizer(recipe, corpus, output, progress)
+    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if recipe.device == "auto" else recipe.device)
+    model = _start_model(recipe, tokenizer).to(device)
+    return Training(
+        recipe=recipe,
+        folder=output,
+        tokenizer=tokenizer,
+        train_store=TokenStore.open(corpus, "train", tokenizer, progress),
+        validation_store=TokenStore.open(corpus, "validation", tokenizer, progress),
+        model=model,
+        optimizer=make_optimizer(model, recipe.phases[0].optimizer),
+        device=device,
+        progress=checkpoint.Progress(),
+    )
 
 
 def open_tokenizer(recipe: RunSettings, corpus: Corpus, output: Path, progress: Progress = silent) -> Tokenizer:
@@ -125,25 +149,6 @@ def model_config(recipe: RunSettings, tokenizer: Tokenizer) -> ModernBertConfig:
         bos_token_id=cls_id,
         sep_token_id=sep_id,
         eos_token_id=sep_id,
-    )
-
-
-def _open(recipe: RunSettings, corpus: Corpus, output: Path, progress: Progress) -> Training:
-    if corpus.manifest.documents("validation") == 0:
-        raise DataError(f"the corpus has no validation split ({corpus.folder}). Build it with a larger validation_fraction.")
-    tokenizer = open_tokenizer(recipe, corpus, output, progress)
-    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if recipe.device == "auto" else recipe.device)
-    model = _start_model(recipe, tokenizer).to(device)
-    return Training(
-        recipe=recipe,
-        folder=output,
-        tokenizer=tokenizer,
-        train_store=TokenStore.open(corpus, "train", tokenizer, progress),
-        validation_store=TokenStore.open(corpus, "validation", tokenizer, progress),
-        model=model,
-        optimizer=make_optimizer(model, recipe.phases[0].optimizer),
-        device=device,
-        progress=checkpoint.Progress(),
     )
 
 

@@ -1,0 +1,55 @@
+import json
+import os
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from clinical_modernbert.corpus import Corpus, CorpusSettings, build_corpus
+from clinical_modernbert.pretraining.settings import RunSettings
+from clinical_modernbert.settings import parse
+from clinical_modernbert.sources import Files
+
+os.environ["OMP_NUM_THREADS"] = "1"  # for child processes; a model this small is slower on two threads, and bits depend on their number
+torch.set_num_threads(1)
+
+SHAPE = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2, "max_position_embeddings": 512}
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> Corpus:
+    """Two sources of made-up sentences with a little structure to learn."""
+    folder = tmp_path_factory.mktemp("corpus")
+    organs, findings = ("heart", "lung", "liver", "kidney"), ("failure", "cancer", "injury", "abscess")
+    notes = [{"text": f"Note {i}. The patient has {organs[i % 4]} {findings[i // 4 % 4]}, seen on {i}.", "id": f"n{i}"} for i in range(160)]
+    codes = [{"text": f"Code K{i}: disease of the {organs[i % 4]}, number {i}", "id": f"c{i}"} for i in range(80)]
+    sources = []
+    for name, rows in (("notes", notes), ("codes", codes)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        sources.append(Files(folder / f"{name}.jsonl", name=name, id_column="id", access="open"))
+    return build_corpus(CorpusSettings(sources=sources, validation_fraction=0.1), folder / "built")
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Callable[..., RunSettings]:
+    """A recipe of two phases that runs through the corpus more than once in some seconds; arguments are overrides."""
+
+    def make(*overrides: str) -> RunSettings:
+        phase = {"max_tokens": 128, "rows_per_step": 4, "rows_per_micro_batch": 2, "optimizer": {"peak_lr": 3e-3}}
+        return parse(
+            RunSettings,
+            {
+                "description": "A test",
+                "model": SHAPE,
+                "tokenizer": {"train": 300},
+                "phases": [
+                    {"name": "one", "tokens": 8000, **phase, "schedule": {"warmup_tokens": 1000}},
+                    {"name": "two", "tokens": 4000, **phase, "max_tokens": 64, "schedule": {"decay_tokens": 2000}},
+                ],
+                "validation": {"every_tokens": 4000},
+                "checkpoint": {"every_tokens": 2000},
+            },
+            overrides,
+        )
+
+    return make

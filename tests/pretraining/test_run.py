@@ -1,0 +1,210 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from clinical_modernbert.batching import Cursor, PackedBatch
+from clinical_modernbert.corpus import CorpusSettings, build_corpus
+from clinical_modernbert.errors import CheckpointError, ConfigError, TrainingError
+from clinical_modernbert.model import hf
+from clinical_modernbert.pretraining import checkpoint, loop
+from clinical_modernbert.pretraining.loop import accumulate, make_loader
+from clinical_modernbert.pretraining.run import Run, open_run, pretrain
+from clinical_modernbert.progress import silent
+from clinical_modernbert.tokenization import Tokenizer
+
+MEASURED_ANEW = ("tokens_per_second",)
+"""Figures of a line that are times, not results."""
+
+
+def history(run: Run) -> list[dict]:
+    return [{key: value for key, value in line.items() if key not in MEASURED_ANEW} for line in run.metrics()]
+
+
+def state(run: Run) -> dict[str, torch.Tensor]:
+    latest = run.folder / "checkpoints" / "latest"
+    return load_file(latest / "model" / "model.safetensors") | load_file(latest / "trainer" / "tensors.safetensors")
+
+
+def assert_same(one: Run, two: Run) -> None:
+    assert history(one) == history(two)
+    left, right = state(one), state(two)
+    assert left.keys() == right.keys()
+    assert [name for name in left if not torch.equal(left[name], right[name])] == []
+
+
+@pytest.fixture(scope="module")
+def whole(corpus, recipe, tmp_path_factory) -> Run:
+    """A run that nobody interrupted."""
+    return pretrain(recipe(), corpus, tmp_path_factory.mktemp("whole") / "run")
+
+
+def test_a_run_folder_holds_what_the_next_tools_need(whole):
+    latest = whole.folder / "checkpoints" / "latest"
+    assert os.readlink(latest) == sorted(path.name for path in latest.parent.glob("step_*"))[-1]
+    assert len(list(latest.parent.glob("step_*"))) == 2
+    for name in ("config.yaml", "environment.json", "metrics.jsonl", "tokenizer/tokenizer.json"):
+        assert (whole.folder / name).is_file()
+    assert list((whole.folder / "tensorboard").iterdir())
+    assert not [path for path in whole.folder.rglob("*") if path.suffix in (".pt", ".bin", ".pkl", ".part")]
+    assert whole.recipe().phases[1].name == "two"
+    assert whole.environment()["corpus"]["access"] == "open"
+
+
+def test_the_data_go_round_more_than_once(whole):
+    assert max(line.get("epoch", 0) for line in whole.metrics() if line["phase"] == "one") >= 1
+
+
+def test_metrics_tell_what_the_step_did(whole):
+    steps = [line for line in whole.metrics() if "loss" in line]
+    assert [line["step"] for line in steps] == list(range(1, len(steps) + 1))
+    assert all(0 <= line["masked_top1"] <= line["masked_top5"] <= 1 for line in steps)
+    assert all(0 <= line["padding_share"] < 0.5 and line["bits_per_byte"] > 0 and line["grad_norm"] > 0 for line in steps)
+    assert steps[0]["learning_rate"] < steps[3]["learning_rate"]
+    assert 0 < steps[-1]["learning_rate"] < steps[-3]["learning_rate"]
+
+
+def test_validation_is_by_source_and_falls(whole):
+    lines = [line for line in whole.metrics() if "validation_loss" in line]
+    assert {"validation_loss/notes", "validation_loss/codes"} <= lines[0].keys()
+    assert lines[-1]["validation_loss"] < 0.8 * lines[0]["validation_loss"]
+
+
+def stop_after(monkeypatch, steps: int) -> None:
+    real, taken = loop._step, []
+
+    def counting(*arguments):
+        if len(taken) == steps:
+            raise KeyboardInterrupt
+        taken.append(1)
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "_step", counting)
+
+
+@pytest.mark.parametrize("stops", [(1,), (9,), (11, 6), (19, 2)], ids=str)
+def test_a_resumed_run_ends_in_the_same_bits(whole, corpus, recipe, tmp_path, stops):
+    for steps in stops:
+        with pytest.MonkeyPatch.context() as patch:
+            stop_after(patch, steps)
+            with pytest.raises(KeyboardInterrupt):
+                pretrain(recipe(), corpus, tmp_path / "run", resume=True)
+    assert_same(pretrain(recipe(), corpus, tmp_path / "run", resume=True), whole)
+
+
+def test_kill_9_at_three_moments_ends_in_the_same_bits(whole, corpus, tmp_path):
+    output = tmp_path / "run"
+    (tmp_path / "recipe.yaml").write_text(whole.recipe().to_yaml())
+    command = [sys.executable, "-m", "clinical_modernbert", "pretrain", "--recipe", tmp_path / "recipe.yaml"]
+    command += ["--corpus", corpus.folder, "-o", output, "--resume", "-q"]
+    for line in (2, 8, 15):
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while len(Run(output).metrics()) < line and child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        child.send_signal(signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert_same(Run(output), whole)
+
+
+def test_resuming_a_finished_run_changes_nothing(whole, corpus, recipe, tmp_path):
+    shutil.copytree(whole.folder, tmp_path / "run", symlinks=True)
+    assert_same(pretrain(recipe(), corpus, tmp_path / "run", resume=True), whole)
+
+
+def test_a_run_is_not_overwritten_unasked(whole, corpus, recipe):
+    with pytest.raises(ConfigError, match="--resume to go on"):
+        pretrain(recipe(), corpus, whole.folder)
+
+
+def test_another_recipe_or_another_corpus_cannot_resume_it(whole, corpus, recipe, tmp_path):
+    shutil.copytree(whole.folder, tmp_path / "run", symlinks=True)
+    with pytest.raises(ConfigError, match="another phases"):
+        pretrain(recipe("phases.0.optimizer.peak_lr=0.1"), corpus, tmp_path / "run", resume=True)
+    other = build_corpus(CorpusSettings(**corpus.manifest.settings | {"validation_fraction": 0.2}), tmp_path / "other")
+    with pytest.raises(CheckpointError, match="corpus or the tokenizer changed"):
+        pretrain(recipe(), other, tmp_path / "run", resume=True)
+
+
+def test_a_damaged_checkpoint_is_one_clear_error(whole, corpus, recipe, tmp_path):
+    shutil.copytree(whole.folder, tmp_path / "run", symlinks=True)
+    tensors = tmp_path / "run" / "checkpoints" / "latest" / "trainer" / "tensors.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="damaged checkpoint"):
+        pretrain(recipe(), corpus, tmp_path / "run", resume=True)
+
+
+def opened(recipe, corpus, folder, *overrides) -> loop.Training:
+    return open_run(recipe(*overrides), corpus, folder)
+
+
+def test_micro_batches_add_up_to_one_batch(recipe, corpus, tmp_path):
+    run = opened(recipe, corpus, tmp_path / "run")
+    loader = make_loader(run, 0)
+    rows = loader.take(Cursor(), 6)[0]
+    gradients = []
+    for size in (6, 4, 1):
+        run.model.zero_grad()
+        accumulate(run.model, [loader.batch(rows[i : i + size]) for i in range(0, 6, size)], run.device)
+        gradients.append([parameter.grad.clone() for parameter in run.model.parameters()])
+    for other in gradients[1:]:
+        for one, two in zip(gradients[0], other, strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_ids_only(recipe, corpus, tmp_path):
+    run = opened(recipe, corpus, tmp_path / "run")
+    with torch.no_grad():
+        run.model.head.dense.weight[0, 0] = float("nan")
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    with pytest.raises(TrainingError, match=r"loss nan.*(notes|codes):") as caught:
+        loop.train(run, silent)
+    assert "patient" not in str(caught.value)
+    assert all(torch.equal(value, before[name]) or value.isnan().any() for name, value in run.model.state_dict().items())
+    assert run.progress.step == 0
+
+
+def test_a_run_can_start_from_another_model(whole, corpus, recipe, tmp_path):
+    settings = recipe(f"init={whole.model}", "model=null", "tokenizer={from_init: true}")
+    run = open_run(settings, corpus, tmp_path / "run")
+    weights = hf.load(whole.model).state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in run.model.state_dict().items())
+    assert run.tokenizer.fingerprint == Tokenizer.load(whole.model).fingerprint
+
+
+def test_golden_losses_of_20_steps(whole):
+    """Changes here mean that the data, the masks, the model or the optimizer changed: say so in the changelog."""
+    path = Path(__file__).parent / "golden_losses.json"
+    losses = [line["loss"] for line in whole.metrics() if "loss" in line][:20]
+    assert losses == pytest.approx(json.loads(path.read_text()), rel=1e-3)
+
+
+def test_eight_documents_are_learnt_by_heart(recipe, corpus, tmp_path):
+    run = opened(recipe, corpus, tmp_path / "run")
+    loader = make_loader(run, 0)
+    batch: PackedBatch = loader.batch(loader.take(Cursor(), 3)[0])
+    sequences = batch.cu_seqlens[8]
+    few = batch.positions < sequences
+    small = PackedBatch(
+        batch.input_ids[:sequences], batch.cu_seqlens[:9], batch.positions[few], batch.labels[few], batch.sources[:8], batch.documents[:8]
+    )
+    for _ in range(300):
+        scores = accumulate(run.model, [small], run.device)
+        run.optimizer.step()
+        run.optimizer.zero_grad()
+    assert np.mean(scores.losses) < 0.1
+
+
+def test_progress_of_a_checkpoint_is_readable(whole):
+    progress = checkpoint.read_progress(whole.folder / "checkpoints" / "latest")
+    assert (progress.phase, progress.tokens) == (1, whole.metrics()[-1]["tokens"])
