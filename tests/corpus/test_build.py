@@ -49,6 +49,18 @@ def test_empty_and_repeated_texts_are_dropped_under_their_reason(tmp_path):
     assert json.loads((corpus.folder / "dropped" / "counts.json").read_text()) == {"files": {"empty": 1, "exact_duplicate": 2}}
 
 
+def test_every_file_of_every_source_is_read_once(tmp_path):
+    sources = []
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            write_notes(tmp_path / name / f"{i}.jsonl", [{"text": f"{name} {i}"}])
+        sources.append(Files(tmp_path / name, name=name))
+    corpus = build_corpus(CorpusSettings(sources=sources, validation_fraction=0), tmp_path / "corpus")
+    assert list(corpus.texts()) == [f"{name} {i}" for name in "abc" for i in range(3)]
+    assert corpus.manifest.dropped == {}
+
+
 def test_shards_are_cut_by_size_and_keep_the_order(tmp_path):
     path = write_notes(tmp_path / "n.jsonl", [{"text": f"{i} " + "x" * 300_000} for i in range(10)])
     corpus = build_corpus(CorpusSettings(sources=[Files(path)], validation_fraction=0, shard_megabytes=1), tmp_path / "corpus")

@@ -6,13 +6,10 @@ from typing import Annotated
 import typer
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result is written.")]
-Config = Annotated[Path | None, typer.Option("--config", help="A YAML file of settings.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, `a.b=value`; may be repeated.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="The only source of chance.")]
-Device = Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`.")]
-Dtype = Annotated[str, typer.Option("--dtype", help="`auto`, `float32`, `bfloat16`.")]
+Device = Annotated[str | None, typer.Option("--device", help="`auto` (default), `cpu`, `cuda`, `cuda:1`.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many inputs.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes that share the work; all cores if left out.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped; starts afresh if there is none.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a result that is already there.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and what it costs, without doing it.")]

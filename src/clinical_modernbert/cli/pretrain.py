@@ -21,7 +21,7 @@ def pretrain(
     init: Annotated[Path | None, typer.Option("--init", help="A ModernBERT folder to start from, with its tokenizer.")] = None,
     overrides: Set = None,
     seed: Seed = None,
-    device: Device = "auto",
+    device: Device = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Tokens of each phase at most, schedules shortened alike.")] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -52,10 +52,14 @@ def pretrain(
         )
 
 
-def _settings(recipe: str, overrides: list[str], seed: int | None, device: str, init: Path | None, limit: int | None) -> "RunSettings":
+def _settings(
+    recipe: str, overrides: list[str], seed: int | None, device: str | None, init: Path | None, limit: int | None
+) -> "RunSettings":
     from clinical_modernbert import recipes
 
-    given = [*overrides, f"device={device}"]
+    given = list(overrides)
+    if device is not None:
+        given.append(f"device={device}")
     if seed is not None:
         given.append(f"seed={seed}")
     if init is not None:

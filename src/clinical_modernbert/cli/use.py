@@ -1,6 +1,7 @@
 """`cmbert embed` and `cmbert fill-mask`: a model at work."""
 
 import json
+import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Annotated, Literal
 import typer
 
 from clinical_modernbert.cli.options import Device, Json, Limit, Output
+
+logger = logging.getLogger(__name__)
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.")]
 
@@ -21,7 +24,7 @@ def embed(
     text_column: Annotated[str, typer.Option("--text-column", help="Column that holds the text.")] = "text",
     id_column: Annotated[str | None, typer.Option("--id-column", help="Column that holds the id.")] = None,
     limit: Limit = None,
-    device: Device = "auto",
+    device: Device = None,
 ) -> None:
     """Write one vector a text, of any length, to a Parquet file with the columns `id` and `vector`, in the order of the input.
 
@@ -34,23 +37,26 @@ def embed(
     from clinical_modernbert import atomic
     from clinical_modernbert.cli.progress import progress
     from clinical_modernbert.inference import Encoder
-    from clinical_modernbert.sources import Document, Files
+    from clinical_modernbert.sources import Document, Files, Rejection
 
     source = Files(file, text_column=text_column, id_column=id_column)
-    records = (record for path in source.files() for record in source.read(path))
-    documents = list(islice((record for record in records if isinstance(record, Document)), limit))
-    encoder = Encoder.from_pretrained(model, device=device)
+    records = list(islice((record for path in source.files() for record in source.read(path)), limit))
+    documents = [record for record in records if isinstance(record, Document)]
+    refused = [record for record in records if isinstance(record, Rejection)]
+    for record in refused:
+        logger.warning("refused: %s %s", record.reason, record.where)
+    encoder = Encoder.from_pretrained(model, device=device or "auto")
     vectors = encoder.encode([document.text for document in documents], pooling=pooling, progress=progress)
     frame = pl.DataFrame({"id": [document.id for document in documents], "vector": vectors})
     atomic.write_file(output, frame.write_parquet)
-    sys.stdout.write(f"{output}: {len(documents):,} vectors of {vectors.shape[1]}\n")
+    sys.stdout.write(f"{output}: {len(documents):,} vectors of {vectors.shape[1]}, {len(refused):,} records refused\n")
 
 
 def fill_mask(
     model: Model,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A text with one [MASK].")],
     top_k: Annotated[int, typer.Option("--top-k", min=1, help="How many candidates.")] = 5,
-    device: Device = "auto",
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Print the most probable tokens for the [MASK] in a text.
@@ -59,7 +65,7 @@ def fill_mask(
     """
     from clinical_modernbert.inference import Encoder
 
-    predictions = Encoder.from_pretrained(model, device=device).fill_mask(text, top_k=top_k)
+    predictions = Encoder.from_pretrained(model, device=device or "auto").fill_mask(text, top_k=top_k)
     if as_json:
         sys.stdout.write(json.dumps([asdict(prediction) for prediction in predictions], ensure_ascii=False, indent=2) + "\n")
         return

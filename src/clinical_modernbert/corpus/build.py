@@ -17,7 +17,7 @@ from clinical_modernbert.corpus.settings import CorpusSettings
 from clinical_modernbert.corpus.staging import SCHEMA, Refusal, Staged, Unit, stage
 from clinical_modernbert.errors import ClinicalModernBertError, ConfigError, DataError
 from clinical_modernbert.progress import Progress, silent
-from clinical_modernbert.sources import AnySource
+from clinical_modernbert.sources import AnySource, Source
 
 logger = logging.getLogger(__name__)
 
@@ -70,14 +70,14 @@ def build_corpus(
 
 
 def _units(settings: CorpusSettings) -> tuple[list[Unit], list[Refusal]]:
-    units: list[Unit] = []
+    inputs: list[tuple[Source, Path]] = []
     refused: list[Refusal] = []
     for source in settings.sources:
         try:
-            units.extend(Unit(len(units) + i, source, path) for i, path in enumerate(source.files()))
+            inputs.extend((source, path) for path in source.files())
         except ClinicalModernBertError as error:
             refused.append(Refusal(source.name, str(getattr(source, "path", "")), str(error)))
-    return units, refused
+    return [Unit(number, source, path) for number, (source, path) in enumerate(inputs)], refused
 
 
 def _open_staging(output: Path, settings: dict[str, Any]) -> Path:

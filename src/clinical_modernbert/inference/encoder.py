@@ -111,7 +111,8 @@ class Encoder:
         piece = self._special(ids[window.start : window.stop])
         with torch.inference_mode():
             logits = self.model(*self._packed([piece]), torch.tensor([position - window.start + 1], device=self._device))[0]
-            best = torch.topk(logits[: len(self.tokenizer)].float().softmax(0), min(top_k, len(self.tokenizer)))
+            probabilities = logits.float().softmax(0)[: len(self.tokenizer)]  # ids beyond the tokenizer's only fill up the matrix
+            best = torch.topk(probabilities, min(top_k, len(probabilities)))
         return [
             Prediction(self.tokenizer.decode([int(index)]).strip(), float(probability))
             for probability, index in zip(best.values, best.indices, strict=True)

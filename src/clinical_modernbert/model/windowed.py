@@ -56,8 +56,7 @@ class WindowedAttention:
         self._full_rotation = row.rotation(config, config.global_rope_theta, dtype)
         self._mask_C1BW = _window_mask(row, self._half, dtype)
         self._groups = group(row.lengths)
-        self._token_of_slot_S, self._slot_of_token_T = _arrange(row, self._groups)
-        self._masks = [_length_mask(row, g, dtype) for g in self._groups]
+        self._masks, self._slots = _arrange(row, self._groups, dtype)
 
     def local(self, qkv_T3NH: Tensor) -> Tensor:
         """See `AttentionPlan.local`."""
@@ -67,14 +66,14 @@ class WindowedAttention:
 
     def full(self, qkv_T3NH: Tensor) -> Tensor:
         """See `AttentionPlan.full`."""
-        rotated = _ToSlots.apply(qkv_T3NH, *self._full_rotation, self._token_of_slot_S, self._slot_of_token_T)  # type: ignore[no-untyped-call]
+        rotated = _ToSlots.apply(qkv_T3NH, *self._full_rotation, *self._slots)  # type: ignore[no-untyped-call]
         sizes = [len(g.documents) * g.slots for g in self._groups]
         outs = []
         for g, mask_E11L, *parts in zip(self._groups, self._masks, *(x_SNH.split(sizes) for x_SNH in rotated), strict=True):
             q_ENLH, k_ENLH, v_ENLH = (part.unflatten(0, (-1, g.slots)).transpose(1, 2) for part in parts)
             out_ENLH = scaled_dot_product_attention(q_ENLH, k_ENLH, v_ENLH, attn_mask=mask_E11L)
             outs.append(out_ENLH.transpose(1, 2).flatten(0, 1))
-        out_TNH: Tensor = _ToTokens.apply(torch.cat(outs), self._slot_of_token_T)  # type: ignore[no-untyped-call]
+        out_TNH: Tensor = _ToTokens.apply(torch.cat(outs), self._slots[1])  # type: ignore[no-untyped-call]
         return out_TNH
 
 
@@ -94,34 +93,31 @@ def _window_mask(row: PackedRow, half: int, dtype: torch.dtype) -> Tensor:
     return torch.zeros(seen_CBW.shape, dtype=dtype, device=document_T.device).masked_fill_(~seen_CBW, float("-inf"))[:, None]
 
 
-def _length_mask(row: PackedRow, members: Group, dtype: torch.dtype) -> Tensor | None:
-    """(E, 1, 1, L): 0 where a slot holds a token, else -inf; None where all do."""
-    device = row.document.device
-    length_E = torch.tensor([row.lengths[document] for document in members.documents], device=device)
-    empty_EL = torch.arange(members.slots, device=device) >= length_E[:, None]
-    if not empty_EL.any():
-        return None
-    return torch.zeros(empty_EL.shape, dtype=dtype, device=device).masked_fill_(empty_EL, float("-inf"))[:, None, None]
+def _arrange(
+    row: PackedRow, groups: list[Group], dtype: torch.dtype
+) -> tuple[list[Tensor | None], tuple[Tensor, Tensor] | tuple[None, None]]:
+    """For every group a mask (E, 1, 1, L) that is -inf at empty slots, or None; token of every slot (S,), slot of every token (T,).
 
-
-def _arrange(row: PackedRow, groups: list[Group]) -> tuple[Tensor | None, Tensor | None]:
-    """Token of every slot (S,) and slot of every token (T,); None and None where they are the same.
-
-    Slots behind the end of a document hold its first token, which the mask hides.
+    An empty slot holds the first token of its document. Where slots and tokens are the same, both maps are None.
     """
-    documents = [document for g in groups for document in g.documents]
-    slots = [g.slots for g in groups for _ in g.documents]
-    if documents == list(range(len(row.lengths))) and slots == list(row.lengths):
-        return None, None
     device = row.document.device
-    starts = torch.tensor((0, *row.lengths), device=device).cumsum(0)
-    order_S = torch.repeat_interleave(torch.tensor(documents, device=device), torch.tensor(slots, device=device))
-    first_slot = torch.zeros(len(documents), dtype=torch.int64, device=device)
-    first_slot[torch.tensor(documents, device=device)] = torch.tensor((0, *slots[:-1]), device=device).cumsum(0)
-    within_S = torch.arange(len(order_S), device=device) - first_slot[order_S]
-    length_S = torch.tensor(row.lengths, device=device)[order_S]
-    token_of_slot_S = starts[order_S] + within_S * (within_S < length_S)
-    return token_of_slot_S, first_slot[row.document] + row.position
+    lengths = torch.tensor(row.lengths)
+    starts = lengths.cumsum(0) - lengths
+    masks: list[Tensor | None] = []
+    tokens, used = [], []
+    for g in groups:
+        members, slot_L = torch.tensor(g.documents), torch.arange(g.slots)
+        used_EL = slot_L < lengths[members, None]
+        tokens.append((starts[members, None] + slot_L * used_EL).flatten())
+        used.append(used_EL.flatten())
+        mask_EL = torch.zeros(used_EL.shape, dtype=dtype).masked_fill_(~used_EL, float("-inf"))
+        masks.append(None if used_EL.all() else mask_EL[:, None, None].to(device))
+    token_of_slot_S, used_S = torch.cat(tokens), torch.cat(used)
+    if torch.equal(token_of_slot_S, torch.arange(len(row.document))):
+        return masks, (None, None)
+    slot_of_token_T = torch.empty(len(row.document), dtype=torch.int64)
+    slot_of_token_T[token_of_slot_S[used_S]] = used_S.nonzero()[:, 0]
+    return masks, (token_of_slot_S.to(device), slot_of_token_T.to(device))
 
 
 class _Windows(Function):

@@ -1,0 +1,191 @@
+"""The open model: the package's own commands on public text, then what its long context is worth.
+
+    python benchmarks/open_model.py -o open-model/ [--data ../shared/data]
+
+Writes OUTPUT/{corpus,run,model,report} and benchmarks/results/open_model.json. A run that was interrupted goes on.
+The context is measured on held-out documents longer than 4,096 tokens, always with the same tokens masked:
+the loss by position before and after the phase of long rows, and the loss with 512 tokens of context against that with 8,192.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clinical_modernbert import Corpus, Encoder, atomic
+from clinical_modernbert.batching import Cursor, Masker, PackedBatch, TokenStore
+from clinical_modernbert.export.report import Cloze, write_report
+from clinical_modernbert.model import hf
+from clinical_modernbert.pretraining.checkpoint import read_progress
+from clinical_modernbert.pretraining.loop import make_loader
+from clinical_modernbert.pretraining.objective import masked_loss
+from clinical_modernbert.pretraining.run import Run, open_run
+from clinical_modernbert.tokenization import Tokenizer
+
+HERE = Path(__file__).parent
+LONG_TOKENS = 4096
+CONTEXT, SHORT_CONTEXT = 8192, 512
+EDGES = (0, 512, 1024, 2048, 4096, 8192)
+CLOZE = (
+    "She was started on [MASK] for hypertension.",
+    "The patient was randomised to receive placebo or active [MASK].",
+    "Chest x-ray showed no acute cardiopulmonary [MASK].",
+)
+
+
+def cmbert(*arguments: object) -> None:
+    """Run one command of the package, as a user would."""
+    print("$ cmbert", *arguments, flush=True)
+    subprocess.run([sys.executable, "-m", "clinical_modernbert", *map(str, arguments)], check=True)
+
+
+def long_documents(store: TokenStore, tokenizer: Tokenizer) -> list[np.ndarray]:
+    """Held-out documents of more than `LONG_TOKENS`, at most one row of each."""
+    found = np.flatnonzero(store.lengths > LONG_TOKENS)
+    return [np.concatenate([[tokenizer.cls_id], store.ids(i)[: CONTEXT - 2], [tokenizer.sep_id]]) for i in found]
+
+
+def batch(pieces: list[np.ndarray], masked: np.ndarray, positions: np.ndarray, labels: np.ndarray) -> PackedBatch:
+    zeros = np.zeros(len(pieces), dtype=np.int64)
+    cu_seqlens = np.cumsum([0, *map(len, pieces)]).astype(np.int32)
+    return PackedBatch(masked, cu_seqlens, positions, labels, zeros, zeros)
+
+
+def losses(model, documents: list[np.ndarray], masker: Masker, context: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each document (positions, losses); every context sees the same masks, cut into pieces of `context` tokens."""
+    device = torch.device("cpu")
+    result = []
+    for number, ids in enumerate(documents):
+        masked = masker(ids, 0.15, np.random.default_rng([0, number]))
+        pieces = np.split(masked.input_ids, range(context, len(ids), context))
+        with torch.inference_mode():
+            scores = masked_loss(model, batch(pieces, masked.input_ids, masked.positions, masked.labels), device)[1]
+        result.append((masked.positions, scores.losses))
+    return result
+
+
+def by_position(measured: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+    positions, values = (np.concatenate(parts) for parts in zip(*measured, strict=True))
+    return {
+        f"{low}-{high}": round(float(values[(positions >= low) & (positions < high)].mean()), 4)
+        for low, high in zip(EDGES, EDGES[1:], strict=False)
+    }
+
+
+def gain(short: list[tuple[np.ndarray, np.ndarray]], full: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float | list[float]]:
+    """Loss at 512 less loss at 8,192 tokens of context, with a bootstrap interval over documents."""
+    sums = np.array([[one.sum(), two.sum(), len(one)] for (_, one), (_, two) in zip(short, full, strict=True)])
+    rng = np.random.default_rng(0)
+    draws = [sums[rng.integers(len(sums), size=len(sums))].sum(0) for _ in range(2000)]
+    interval = np.quantile([(draw[0] - draw[1]) / draw[2] for draw in draws], [0.025, 0.975])
+    total = sums.sum(0)
+    return {
+        "loss_512": round(total[0] / total[2], 4),
+        "loss_8192": round(total[1] / total[2], 4),
+        "gain": round((total[0] - total[1]) / total[2], 4),
+        "gain_95": [round(float(edge), 4) for edge in interval],
+    }
+
+
+def long_tokens_of_last_phase(run: Run, corpus: Corpus, tokenizer: Tokenizer) -> int:
+    """Tokens that the last phase took from documents of more than `LONG_TOKENS`, counted by replaying its rows."""
+    training = open_run(run.recipe(), corpus, run.folder)
+    number = len(run.recipe().phases) - 1
+    loader = make_loader(training, number)
+    end = read_progress(run.folder / "checkpoints" / "latest").cursor
+    cursor, total = Cursor(), 0
+    while cursor != end:
+        rows, cursor = loader.take(cursor, 1)
+        samples = np.array(rows[0].samples)
+        total += int(loader.samples.lengths[samples][loader.store.lengths[loader.samples.document[samples]] > LONG_TOKENS].sum())
+    return total
+
+
+def measure_context(run: Run, corpus: Corpus, tokenizer: Tokenizer) -> dict[str, object]:
+    documents = long_documents(TokenStore.open(corpus, "validation", tokenizer), tokenizer)
+    masker = Masker(tokenizer, whole_word=False)
+    checkpoints = sorted((run.folder / "checkpoints").glob("step_*"))
+    before = [path for path in checkpoints if read_progress(path).phase == len(run.recipe().phases) - 2][-1]
+    result: dict[str, object] = {"documents": len(documents), "tokens": sum(map(len, documents))}
+    for name, path in (("before_long_rows", before), ("after_long_rows", checkpoints[-1])):
+        print(f"measuring the context of {path.name}", flush=True)
+        model = hf.load(path / "model")
+        full, short = losses(model, documents, masker, CONTEXT), losses(model, documents, masker, SHORT_CONTEXT)
+        result[name] = {"loss_by_position": by_position(full), "loss_by_position_512": by_position(short), **gain(short, full)}
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path, default=Path("open-model"))
+    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--limit", type=int, help="tokens of each phase at most, for a rehearsal")
+    options = parser.parse_args()
+    if not options.data.is_dir():
+        sys.exit(f"error: no public sample data ({options.data}). Give its folder with --data.")
+    began = time.monotonic()
+    options.output.mkdir(parents=True, exist_ok=True)
+    config = options.output / "corpus.yaml"
+    config.write_text((HERE / "open_model" / "corpus.yaml").read_text().replace("DATA", str(options.data.resolve())))
+    cmbert("corpus", "build", config, "-o", options.output / "corpus")
+    limit = ["--limit", options.limit] if options.limit else []
+    recipe = HERE / "open_model" / "recipe.yaml"
+    cmbert("pretrain", "--recipe", recipe, "--corpus", options.output / "corpus", "-o", options.output / "run", "--resume", *limit)
+    run, corpus = Run(options.output / "run"), Corpus.open(options.output / "corpus")
+    cmbert("export", "hf", run.model, "-o", options.output / "model", "--overwrite")
+    trained_seconds = time.monotonic() - began
+
+    encoder = Encoder.from_pretrained(options.output / "model")
+    metrics = run.metrics()
+    training = [line for line in metrics if "loss" in line]
+    fingerprint = TokenStore.open(corpus, "train", encoder.tokenizer).fingerprint
+    store = {split: TokenStore.open(corpus, split, encoder.tokenizer) for split in ("train", "validation")}
+    tokens = {
+        split: {name: int(opened.lengths[opened.sources == i].sum()) for i, name in enumerate(opened.source_names)}
+        for split, opened in store.items()
+    }
+    summary = {
+        "parameters": run.environment()["parameters"],
+        "tokens": training[-1]["tokens"],
+        "tokens_of_long_documents_in_last_phase": long_tokens_of_last_phase(run, corpus, encoder.tokenizer),
+        "first_validation_loss": next(line["validation_loss"] for line in metrics if "validation_loss" in line),
+        **{
+            name: value
+            for name, value in [line for line in metrics if "validation_loss" in line][-1].items()
+            if name.startswith("validation")
+        },
+        "train_minutes": round(trained_seconds / 60, 1),
+    }
+    result = {
+        "format_version": 1,
+        "measured_on": "public text of ../shared/data",
+        "environment": {key: run.environment()[key] for key in ("torch", "python", "cores", "threads")},
+        "token_store": fingerprint,
+        "sources": [
+            {"name": s.name, "read": s.read, "kept": s.kept, "dropped": s.dropped, "tokens": {k: v[s.name] for k, v in tokens.items()}}
+            for s in corpus.manifest.sources
+        ],
+        "summary": summary,
+        "validation_curve": [
+            {key: value for key, value in line.items() if key in ("step", "tokens", "phase", "validation_loss", "validation_masked_top1")}
+            for line in metrics
+            if "validation_loss" in line
+        ],
+        "context": measure_context(run, corpus, encoder.tokenizer),
+        "minutes": round((time.monotonic() - began) / 60, 1),
+    }
+    cloze = [Cloze(text, encoder.fill_mask(text, top_k=3)) for text in CLOZE]
+    write_report(run, corpus.manifest, options.output / "report", summary={k: v for k, v in summary.items() if "/" not in k}, cloze=cloze)
+    atomic.write_json(options.results / "open_model.json", result)
+    print(json.dumps({"summary": summary, "context": result["context"]}, indent=2))
+    print(f"Report: {options.output}/report/index.html    Model: {options.output}/model")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""`cmbert bench`: how fast this machine is with this package. Peers are compared by the scripts in `benchmarks/`."""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clinical_modernbert.cli.options import Seed
+
+if TYPE_CHECKING:
+    from clinical_modernbert.model.heads import ModernBertForMaskedLM
+
+app = typer.Typer(help="Measure this package on this machine, with random weights.", no_args_is_help=True)
+
+Shape = Annotated[str, typer.Option("--recipe", help="Recipe whose model is measured.")]
+Length = Annotated[list[int] | None, typer.Option("--length", help="Tokens of a document; may be repeated.")]
+JsonFile = Annotated[Path | None, typer.Option("--output", "-o", help="Where the JSON is written as well.")]
+Repeat = Annotated[int, typer.Option("--repeat", min=1, help="Measurements, of which the median counts.")]
+
+
+@app.command()
+def encode(recipe: Shape = "tiny-cpu", lengths: Length = None, repeat: Repeat = 5, seed: Seed = None, output: JsonFile = None) -> None:
+    """Measure forward passes: real tokens a second by document length.
+
+    Example: cmbert bench encode --length 512 --length 8192 -o bench.json
+    """
+    import torch
+
+    def forward(model: "ModernBertForMaskedLM", inputs: tuple[Any, ...]) -> None:
+        with torch.inference_mode():
+            model.encode(*inputs)
+
+    _report(_measure(recipe, lengths, repeat, seed or 0, forward), output)
+
+
+@app.command()
+def pretrain(recipe: Shape = "tiny-cpu", lengths: Length = None, repeat: Repeat = 5, seed: Seed = None, output: JsonFile = None) -> None:
+    """Measure forward and backward passes with 30% of the tokens masked: real tokens a second by document length.
+
+    Example: cmbert bench pretrain --length 512 -o bench.json
+    """
+    import torch
+
+    def step(model: "ModernBertForMaskedLM", inputs: tuple[Any, ...]) -> None:
+        positions = torch.arange(0, len(inputs[0]), 3)
+        model(*inputs, positions).logsumexp(1).mean().backward()
+        model.zero_grad()
+
+    _report(_measure(recipe, lengths, repeat, seed or 0, step), output)
+
+
+def _measure(
+    recipe: str, lengths: list[int] | None, repeat: int, seed: int, work: Callable[["ModernBertForMaskedLM", tuple[Any, ...]], None]
+) -> dict[str, Any]:
+    import torch
+
+    from clinical_modernbert import recipes
+    from clinical_modernbert.cli.progress import progress
+    from clinical_modernbert.errors import ConfigError
+    from clinical_modernbert.model.heads import ModernBertForMaskedLM
+    from clinical_modernbert.model.init import initialize
+    from clinical_modernbert.pretraining.plan import measure_matrix_rate
+
+    config = recipes.get(recipe).model
+    if config is None:
+        raise ConfigError(f"recipe {recipe!r} starts from a folder. Name one with a model of its own.")
+    model = ModernBertForMaskedLM(config)
+    initialize(model, seed)
+    rates = {}
+    measured = lengths or [128, 512, 2048, config.max_position_embeddings]
+    with progress("Measuring", total=len(measured), unit="lengths") as advance:
+        for length in measured:
+            count = max(1, config.max_position_embeddings // length)
+            ids = torch.randint(config.vocab_size, (count * length,), generator=torch.Generator().manual_seed(seed))
+            inputs = ids, torch.arange(0, count * length + 1, length, dtype=torch.int32), length
+            work(model, inputs)  # warm-up
+            times = []
+            for _ in range(repeat):
+                began = time.perf_counter()
+                work(model, inputs)
+                times.append(time.perf_counter() - began)
+            rates[str(length)] = round(len(ids) / statistics.median(times), 1)
+            advance(1)
+    return {
+        "format_version": 1,
+        "recipe": recipe,
+        "parameters": config.num_parameters,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "matrix_gflops": round(measure_matrix_rate("cpu") / 1e9, 1),
+        "tokens_per_second": rates,
+    }
+
+
+def _report(result: dict[str, Any], output: Path | None) -> None:
+    from clinical_modernbert import atomic
+
+    if output is not None:
+        atomic.write_json(output, result)
+    sys.stdout.write(json.dumps(result, indent=2) + "\n")
