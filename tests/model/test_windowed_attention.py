@@ -7,6 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.model import windowed
+from clinical_modernbert.model.packed_row import PackedRow
 from clinical_modernbert.model.windowed import group
 
 LENGTHS = st.lists(st.sampled_from([1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 130, 200]), min_size=1, max_size=4)
@@ -48,6 +49,12 @@ def test_forward_and_backward_take_the_fused_kernels_alone():
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # every other kernel is switched off, so a mask it refuses would raise
         model(*row.inputs, row.everywhere).square().mean().backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("tokens", [1, 63, 64, 65])
+def test_every_query_of_a_block_sees_something_so_that_no_kernel_makes_nan(tokens):
+    row = PackedRow.of(torch.tensor([0, tokens]), tokens, tokens, torch.device("cpu"))
+    assert (windowed._window_mask(row, 64, torch.float32) == 0).any(-1).all()
 
 
 def test_bfloat16_stays_near_float32():
