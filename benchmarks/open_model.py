@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 
 from clinical_modernbert import Corpus, Encoder, atomic
 from clinical_modernbert.batching import Cursor, Masker, PackedBatch, TokenStore
+from clinical_modernbert.export.card import last_validation
 from clinical_modernbert.export.report import Cloze, write_report
 from clinical_modernbert.model import hf
 from clinical_modernbert.pretraining.checkpoint import read_progress
@@ -71,10 +73,7 @@ def losses(model, documents: list[np.ndarray], masker: Masker, context: int) -> 
 
 def by_position(measured: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
     positions, values = (np.concatenate(parts) for parts in zip(*measured, strict=True))
-    return {
-        f"{low}-{high}": round(float(values[(positions >= low) & (positions < high)].mean()), 4)
-        for low, high in zip(EDGES, EDGES[1:], strict=False)
-    }
+    return {f"{low}-{high}": round(float(values[(positions >= low) & (positions < high)].mean()), 4) for low, high in pairwise(EDGES)}
 
 
 def gain(short: list[tuple[np.ndarray, np.ndarray]], full: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float | list[float]]:
@@ -144,6 +143,7 @@ def main() -> None:
     encoder = Encoder.from_pretrained(options.output / "model")
     metrics = run.metrics()
     training = [line for line in metrics if "loss" in line]
+    validation = [line for line in metrics if "validation_loss" in line]
     fingerprint = TokenStore.open(corpus, "train", encoder.tokenizer).fingerprint
     store = {split: TokenStore.open(corpus, split, encoder.tokenizer) for split in ("train", "validation")}
     tokens = {
@@ -154,12 +154,8 @@ def main() -> None:
         "parameters": run.environment()["parameters"],
         "tokens": training[-1]["tokens"],
         "tokens_of_long_documents_in_last_phase": long_tokens_of_last_phase(run, corpus, encoder.tokenizer),
-        "first_validation_loss": next(line["validation_loss"] for line in metrics if "validation_loss" in line),
-        **{
-            name: value
-            for name, value in [line for line in metrics if "validation_loss" in line][-1].items()
-            if name.startswith("validation")
-        },
+        "first_validation_loss": validation[0]["validation_loss"],
+        **last_validation(run),
         "train_minutes": round(trained_seconds / 60, 1),
     }
     result = {
@@ -174,8 +170,7 @@ def main() -> None:
         "summary": summary,
         "validation_curve": [
             {key: value for key, value in line.items() if key in ("step", "tokens", "phase", "validation_loss", "validation_masked_top1")}
-            for line in metrics
-            if "validation_loss" in line
+            for line in validation
         ],
         "context": measure_context(run, corpus, encoder.tokenizer),
         "minutes": round((time.monotonic() - began) / 60, 1),

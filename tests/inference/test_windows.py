@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,4 +31,4 @@ def test_every_token_is_taken_once_from_the_window_that_surrounds_it_best(length
 @given(st.integers(301, 3000), st.integers(8, 300))
 def test_neighbours_share_a_quarter(length, capacity):
     found = windows(length, capacity)
-    assert all(left.stop - right.start >= capacity // 4 for left, right in zip(found, found[1:], strict=False))
+    assert all(left.stop - right.start >= capacity // 4 for left, right in pairwise(found))
