@@ -1,6 +1,6 @@
 # Everything runs in .venv, made from Python 3.11 or later with the exact versions of constraints.txt.
-#   make PYTHON=python3.12 ...                                            another interpreter
-#   make TORCH_INDEX=https://download.pytorch.org/whl/cpu ...             torch from another index, such as the CPU builds
+#   make PYTHON=python3.12 ...                   another interpreter
+#   make TORCH_INDEX=URL ...                   torch from another index, such as one of its CPU builds
 PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin

@@ -113,8 +113,8 @@ class Tokenizer:
         return Encoded(np.array(encoding.ids, dtype=np.int64), np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, special tokens left out."""
-        return str(self._backend.decode(list(ids), skip_special_tokens=True))
+        """The text of ids; special tokens by their names."""
+        return str(self._backend.decode(list(ids), skip_special_tokens=False))
 
     @cached_property
     def pieces(self) -> list[str]:
