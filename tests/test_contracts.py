@@ -1,9 +1,7 @@
 """What holds for the whole tree: its imports, settings, recipes, documents, names and wheel."""
 
 import ast
-import re
 import runpy
-import shlex
 import shutil
 import subprocess
 import sys
@@ -44,22 +42,6 @@ def commands(group: TyperGroup, prefix: str = "cmbert") -> Iterator[str]:
             yield f"{prefix} {name}"
 
 
-def readme_commands() -> list[str]:
-    blocks = re.findall(r"^```(?:bash|console|sh)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [line.removeprefix("$ ").strip() for line in lines if line.removeprefix("$ ").startswith("cmbert ")]
-
-
-def parse(args: list[str]) -> None:
-    """Let the command parse its arguments without running it; wrong usage raises."""
-    command, context = typer.main.get_command(app), None
-    name: str | None = "cmbert"
-    while isinstance(command, TyperGroup):
-        context = command.make_context(name, args, parent=context)
-        name, command, args = command.resolve_command(context, [*context._protected_args, *context.args])
-    command.make_context(name, args, parent=context)
-
-
 def test_imports_point_up_the_flow() -> None:
     lint_imports = Path(sysconfig.get_path("scripts")) / "lint-imports"
     result = subprocess.run([lint_imports, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -77,13 +59,6 @@ def test_every_setting_is_read_by_something() -> None:
 @pytest.mark.parametrize("recipe", recipes.names())
 def test_every_recipe_dry_runs(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["pretrain", "--recipe", recipe, "--dry-run"]) == 0, capsys.readouterr().err
-
-
-@pytest.mark.parametrize("line", readme_commands())
-def test_readme_command_parses(line: str) -> None:
-    words = shlex.split(line, comments=True)
-    stop = next((index for index, word in enumerate(words) if word in ("|", ">", "&&", ";")), len(words))
-    parse(words[1:stop])
 
 
 def test_commands_are_golden() -> None:

@@ -17,15 +17,15 @@ from clinical_modernbert.export.report import Cloze, write_report
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.pretraining.run import Run
 from clinical_modernbert.progress import Progress, silent
-from clinical_modernbert.sources import HpoTerms, IcdCodes
+from clinical_modernbert.sources import Codes, HpoTerms
 from clinical_modernbert.tokenization import Tokenizer
 
 CLOZE = (
-    "Malignant neoplasm of unspecified [MASK] of lung.",
-    "Type 2 [MASK] mellitus without complications.",
-    "Nondisplaced fracture of left [MASK], initial encounter for closed fracture.",
+    "ICD 10 code for C34: Malignant [MASK] of lung",
+    "ICD 10 code for E11: Type 2 diabetes [MASK] with neuropathy",
+    "ICD 10 code for S72: Displaced fracture of left [MASK], closed",
 )
-"""Texts that show what the model learnt; none is a sentence of the corpus."""
+"""Texts that show what the model learnt; none stands in the corpus."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,15 @@ class Result:
     cloze: list[Cloze]
 
 
-def quickstart(output: Path, progress: Progress = silent) -> Result:
-    """Run the whole flow on ICD-10-CM and HPO into `output`; a second call goes on where the first one stopped."""
+def quickstart(output: Path, *, overwrite: bool = False, progress: Progress = silent) -> Result:
+    """Run the whole flow on ICD-10-CM and HPO into `output`; a second call goes on where the first one stopped.
+
+    ICD-10-CM comes as the paper's sentences, which do not repeat a code's description in its parents' as the full template does.
+    """
     began = time.monotonic()
-    corpus = build_corpus(CorpusSettings(sources=[IcdCodes(), HpoTerms()]), output / "corpus", progress=progress)
-    run = pretrain(recipes.get("quickstart"), corpus, output / "run", resume=True, progress=progress)
+    settings = CorpusSettings(sources=[Codes(system="icd10cm", template="sentence"), HpoTerms()])
+    corpus = build_corpus(settings, output / "corpus", overwrite=overwrite, progress=progress)
+    run = pretrain(recipes.get("quickstart"), corpus, output / "run", resume=not overwrite, overwrite=overwrite, progress=progress)
     model = export_hf(run.model, output / "model", overwrite=True)
     encoder = Encoder.from_pretrained(model)
     cloze = [Cloze(text, encoder.fill_mask(text, top_k=3)) for text in CLOZE]

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from clinical_modernbert.cli.options import Json
+from clinical_modernbert.cli.options import Json, Overwrite
 
 
 def quickstart(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where corpus, run, model and report go.")] = Path("quickstart"),
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Build a corpus from ICD-10-CM and HPO, train a small model on it, and report; go on with it if it was interrupted.
@@ -21,7 +22,7 @@ def quickstart(
     from clinical_modernbert.cli.progress import progress
     from clinical_modernbert.quickstart import quickstart as run
 
-    result = run(output, progress)
+    result = run(output, overwrite=overwrite, progress=progress)
     if as_json:
         sys.stdout.write(json.dumps(result.summary, indent=2) + "\n")
         return

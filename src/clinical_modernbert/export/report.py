@@ -40,7 +40,7 @@ def write_report(run: Run, corpus: Manifest, output: Path, *, summary: Mapping[s
         summary=summary,
         cloze=cloze,
         validation=last_validation(run),
-        curves=[_loss_curve(run.metrics()), _rate_curve(run.metrics())],
+        curves=[_loss_curve(run.metrics(), summary.get("unigram_entropy")), _rate_curve(run.metrics())],
     )
     path = output / "index.html"
     atomic.write_text(path, page)
@@ -54,7 +54,7 @@ def _figure(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _loss_curve(metrics: Sequence[dict[str, Any]]) -> Markup:
+def _loss_curve(metrics: Sequence[dict[str, Any]], unigram_entropy: float | None) -> Markup:
     training = [line for line in metrics if "loss" in line]
     validation = [line for line in metrics if "validation_loss" in line]
     figure, axes = _axes("Masked-language loss", "nats a masked token")
@@ -66,6 +66,8 @@ def _loss_curve(metrics: Sequence[dict[str, Any]]) -> Markup:
         points = [line for line in validation if name in line]
         width = 2.2 if name == "validation_loss" else 1
         axes.plot([line["tokens"] / 1e6 for line in points], [line[name] for line in points], lw=width, marker="o", ms=3, label=label)
+    if unigram_entropy is not None:
+        axes.axhline(unigram_entropy, color="0.5", lw=1, ls="--", label="knowing frequencies alone")
     axes.legend(frameon=False)
     return _svg(figure)
 

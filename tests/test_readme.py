@@ -1,0 +1,97 @@
+"""The README's commands run, in its order, on files that a user could have; its numbers are those of benchmarks/results."""
+
+import gzip
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CITATION = """<PubmedArticleSet><PubmedArticle><MedlineCitation><PMID Version="1">{0}</PMID><Article><Journal><JournalIssue><PubDate>
+<Year>2020</Year></PubDate></JournalIssue></Journal><ArticleTitle>Trial number {0}.</ArticleTitle><Abstract><AbstractText>Result {0} of the
+trial.</AbstractText></Abstract><Language>eng</Language></Article></MedlineCitation></PubmedArticle></PubmedArticleSet>"""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("cmbert ")]
+LIMITS = {"pretrain": ["--limit", "6000"], "embed": ["--limit", "5"]}
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory) -> Path:
+    """A folder with the files that the README's corpus.yaml names."""
+    folder = tmp_path_factory.mktemp("readme")
+    rows = [{"text": f"Started on lisinopril for hypertension, day {i}.\nStable.", "patient": f"p{i // 3}"} for i in range(120)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "notes.jsonl").write_text(lines)
+    with gzip.open(folder / "notes.jsonl.gz", "wt") as file:
+        file.write(lines)
+    (folder / "mimic-iv-note" / "note").mkdir(parents=True)
+    header = "note_id,subject_id,hadm_id,note_type,note_seq,charttime,storetime,text\n"
+    for name, kind in (("discharge", "DS"), ("radiology", "RR")):
+        with gzip.open(folder / "mimic-iv-note" / "note" / f"{name}.csv.gz", "wt") as file:
+            file.write(header + "".join(f'{i}-{kind}-1,{i},2{i},{kind},1,,,"Name: ___\nNote {i}, {kind}."\n' for i in range(40)))
+    (folder / "baseline").mkdir()
+    for i in range(30):
+        (folder / "baseline" / f"{i}.xml").write_text(CITATION.format(1000 + i))
+    config = next(block for block in blocks("yaml") if block.startswith("sources:"))
+    (folder / "corpus.yaml").write_text(config)
+    return folder
+
+
+def run(folder: Path, *command: str) -> str:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
+    return done.stdout
+
+
+def test_every_command_of_the_readme_runs(workplace):
+    assert [shlex.split(line, comments=True)[1] for line in COMMANDS] == ["corpus", "pretrain", "export", "fill-mask", "embed"]
+    for line in COMMANDS:
+        arguments = shlex.split(line, comments=True)[1:]
+        printed = run(workplace, "-m", "clinical_modernbert", *arguments, *LIMITS.get(arguments[0], []))
+        assert printed.strip()
+    sources = {source["type"] for source in yaml.safe_load((workplace / "corpus.yaml").read_text())["sources"]}
+    manifest = json.loads((workplace / "corpus" / "manifest.json").read_text())
+    assert len(manifest["sources"]) == len(sources)
+    assert manifest["refused"] == []
+    assert manifest["access"] == "credentialed"
+    assert "**Credentialed.**" in (workplace / "my-model" / "README.md").read_text()
+
+
+def test_the_python_of_the_readme_runs(workplace):
+    program = next(block for block in blocks("python") if "cmb.pretrain" in block)
+    rehearsal = "from clinical_modernbert import recipes\nreal = recipes.get\nrecipes.get = lambda name: real(name).limited(6000)\n"
+    (workplace / "python").mkdir()
+    (workplace / "python" / "baseline").symlink_to(workplace / "baseline")
+    run(workplace / "python", "-c", rehearsal + program + "assert (run.model / 'README.md').exists()")
+
+
+def test_the_make_targets_of_the_readme_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {line.split()[1] for block in blocks("bash") for line in block.splitlines() if line.startswith("make ")} <= targets
+
+
+def test_what_the_readme_shows_is_what_the_quickstart_printed():
+    result = json.loads((ROOT / "benchmarks" / "results" / "quickstart.json").read_text())
+    assert result["printed"].strip() in README
+    assert result["example"].strip() in README
+    assert result["example_output"].strip() in README
+    assert f"took {result['seconds'] / 60:.0f} minutes and {result['peak_memory_gib']:.1f} GiB" in README
+
+
+def test_relative_links_of_the_documents_lead_somewhere():
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
