@@ -20,10 +20,12 @@ import torch
 
 from clinical_modernbert import Corpus, Encoder, atomic
 from clinical_modernbert.batching import Cursor, Masker, PackedBatch, TokenStore
+from clinical_modernbert.batching.masking import Masked
 from clinical_modernbert.export.card import last_validation
 from clinical_modernbert.export.report import Cloze, write_report
 from clinical_modernbert.model import hf
-from clinical_modernbert.pretraining.checkpoint import read_progress
+from clinical_modernbert.model.heads import ModernBertForMaskedLM
+from clinical_modernbert.pretraining.checkpoint import read_state
 from clinical_modernbert.pretraining.loop import make_loader
 from clinical_modernbert.pretraining.objective import masked_loss
 from clinical_modernbert.pretraining.run import Run, open_run
@@ -46,27 +48,30 @@ def cmbert(*arguments: object) -> None:
     subprocess.run([sys.executable, "-m", "clinical_modernbert", *map(str, arguments)], check=True)
 
 
-def long_documents(store: TokenStore, tokenizer: Tokenizer) -> list[np.ndarray]:
-    """Held-out documents of more than `LONG_TOKENS`, at most one row of each."""
-    found = np.flatnonzero(store.lengths > LONG_TOKENS)
-    return [np.concatenate([[tokenizer.cls_id], store.ids(i)[: CONTEXT - 2], [tokenizer.sep_id]]) for i in found]
+def long_documents(store: TokenStore) -> list[np.ndarray]:
+    """Held-out documents of more than `LONG_TOKENS`: what of each fits one row, without special tokens."""
+    return [store.ids(i)[: CONTEXT - 2] for i in np.flatnonzero(store.lengths > LONG_TOKENS)]
 
 
-def batch(pieces: list[np.ndarray], masked: np.ndarray, positions: np.ndarray, labels: np.ndarray) -> PackedBatch:
+def cut(masked: Masked, context: int, tokenizer: Tokenizer) -> PackedBatch:
+    """A masked document in pieces of `context` tokens, each between its own [CLS] and [SEP], as in training."""
+    size = context - 2
+    pieces = np.split(masked.input_ids, range(size, len(masked.input_ids), size))
+    ids = np.concatenate([np.concatenate([[tokenizer.cls_id], piece, [tokenizer.sep_id]]) for piece in pieces])
+    cu_seqlens = np.cumsum([0, *(len(piece) + 2 for piece in pieces)]).astype(np.int32)
     zeros = np.zeros(len(pieces), dtype=np.int64)
-    cu_seqlens = np.cumsum([0, *map(len, pieces)]).astype(np.int32)
-    return PackedBatch(masked, cu_seqlens, positions, labels, zeros, zeros)
+    return PackedBatch(ids, cu_seqlens, masked.positions + 1 + 2 * (masked.positions // size), masked.labels, zeros, zeros)
 
 
-def losses(model, documents: list[np.ndarray], masker: Masker, context: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each document (positions, losses); every context sees the same masks, cut into pieces of `context` tokens."""
-    device = torch.device("cpu")
+def losses(
+    model: ModernBertForMaskedLM, documents: list[np.ndarray], masker: Masker, context: int, tokenizer: Tokenizer
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each document (positions, losses); every context sees the same masks."""
     result = []
     for number, ids in enumerate(documents):
         masked = masker(ids, 0.15, np.random.default_rng([0, number]))
-        pieces = np.split(masked.input_ids, range(context, len(ids), context))
         with torch.inference_mode():
-            scores = masked_loss(model, batch(pieces, masked.input_ids, masked.positions, masked.labels), device)[1]
+            scores = masked_loss(model, cut(masked, context, tokenizer), torch.device("cpu"))[1]
         result.append((masked.positions, scores.losses))
     return result
 
@@ -96,7 +101,7 @@ def long_tokens_of_last_phase(run: Run, corpus: Corpus, tokenizer: Tokenizer) ->
     training = open_run(run.recipe(), corpus, run.folder)
     number = len(run.recipe().phases) - 1
     loader = make_loader(training, number)
-    end = read_progress(run.folder / "checkpoints" / "latest").cursor
+    end = read_state(run.folder / "checkpoints" / "latest").cursor
     cursor, total = Cursor(), 0
     while cursor != end:
         rows, cursor = loader.take(cursor, 1)
@@ -105,16 +110,24 @@ def long_tokens_of_last_phase(run: Run, corpus: Corpus, tokenizer: Tokenizer) ->
     return total
 
 
+def step_minutes(training: list[dict]) -> float:
+    """Minutes that the steps took, by their own clocks, over all calls that the run was resumed in."""
+    tokens = np.diff([0, *(line["tokens"] for line in training)])
+    return round(float((tokens / [line["tokens_per_second"] for line in training]).sum() / 60), 1)
+
+
 def measure_context(run: Run, corpus: Corpus, tokenizer: Tokenizer) -> dict[str, object]:
-    documents = long_documents(TokenStore.open(corpus, "validation", tokenizer), tokenizer)
+    store = TokenStore.open(corpus, "validation", tokenizer)
+    documents = long_documents(store)
     masker = Masker(tokenizer, whole_word=False)
     checkpoints = sorted((run.folder / "checkpoints").glob("step_*"))
-    before = [path for path in checkpoints if read_progress(path).phase == len(run.recipe().phases) - 2][-1]
-    result: dict[str, object] = {"documents": len(documents), "tokens": sum(map(len, documents))}
+    before = [path for path in checkpoints if read_state(path).phase == len(run.recipe().phases) - 2][-1]
+    beyond = int((store.lengths > CONTEXT - 2).sum())
+    result: dict[str, object] = {"documents": len(documents), "tokens": sum(map(len, documents)), "documents_cut_to_a_row": beyond}
     for name, path in (("before_long_rows", before), ("after_long_rows", checkpoints[-1])):
         print(f"measuring the context of {path.name}", flush=True)
         model = hf.load(path / "model")
-        full, short = losses(model, documents, masker, CONTEXT), losses(model, documents, masker, SHORT_CONTEXT)
+        full, short = (losses(model, documents, masker, context, tokenizer) for context in (CONTEXT, SHORT_CONTEXT))
         result[name] = {"loss_by_position": by_position(full), "loss_by_position_512": by_position(short), **gain(short, full)}
     return result
 
@@ -138,8 +151,6 @@ def main() -> None:
     cmbert("pretrain", "--recipe", recipe, "--corpus", options.output / "corpus", "-o", options.output / "run", "--resume", *limit)
     run, corpus = Run(options.output / "run"), Corpus.open(options.output / "corpus")
     cmbert("export", "hf", run.model, "-o", options.output / "model", "--overwrite")
-    trained_seconds = time.monotonic() - began
-
     encoder = Encoder.from_pretrained(options.output / "model")
     metrics = run.metrics()
     training = [line for line in metrics if "loss" in line]
@@ -156,7 +167,7 @@ def main() -> None:
         "tokens_of_long_documents_in_last_phase": long_tokens_of_last_phase(run, corpus, encoder.tokenizer),
         "first_validation_loss": validation[0]["validation_loss"],
         **last_validation(run),
-        "train_minutes": round(trained_seconds / 60, 1),
+        "minutes_of_training_steps": step_minutes(training),
     }
     result = {
         "format_version": 1,
@@ -173,7 +184,7 @@ def main() -> None:
             for line in validation
         ],
         "context": measure_context(run, corpus, encoder.tokenizer),
-        "minutes": round((time.monotonic() - began) / 60, 1),
+        "minutes_of_this_call": round((time.monotonic() - began) / 60, 1),
     }
     cloze = [Cloze(text, encoder.fill_mask(text, top_k=3)) for text in CLOZE]
     write_report(run, corpus.manifest, options.output / "report", summary={k: v for k, v in summary.items() if "/" not in k}, cloze=cloze)

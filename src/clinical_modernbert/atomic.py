@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all: written aside, flushed to disk, then renamed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,8 @@ from typing import Any
 
 def write_file(path: Path, write: Callable[[Path], Any]) -> None:
     """Let `write` fill a temporary neighbour of `path`, flush it to disk and give it its name."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.part")
     try:
@@ -45,9 +48,11 @@ def new_folder(path: Path) -> Iterator[Path]:
             for name in names:
                 _flush(Path(folder, name))
             _flush(Path(folder))
+        old = path.with_name(f".{path.name}.old")
         if path.exists():
-            shutil.rmtree(path)
+            os.replace(path, old)
         os.replace(aside, path)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     _flush(path.parent)

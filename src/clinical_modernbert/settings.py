@@ -1,6 +1,6 @@
 """In: YAML files, dotted overrides. Out: typed, frozen settings. Next: every room declares its own classes from `Settings`.
 
-Settings are strict: an unknown key is an error that names the nearest known one, and nothing is converted in silence.
+Settings are strict: an unknown key is an error that names the nearest known one.
 """
 
 import difflib
@@ -17,7 +17,7 @@ from clinical_modernbert.errors import ConfigError
 class Settings(BaseModel):
     """Base of all settings classes: frozen, strict about unknown keys, documented by its field docstrings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False)
 
     def to_yaml(self) -> str:
         """The settings as YAML, every default written out, in field order."""
@@ -70,8 +70,23 @@ def _override(tree: dict[str, Any], override: str) -> dict[str, Any]:
     dotted, equals, value = override.partition("=")
     if not equals or not dotted:
         raise ConfigError(f"--set {override!r} is not of the form a.b=value. Example: --set optimizer.peak_lr=3e-4.")
-    changed: dict[str, Any] = _replace(tree, dotted.split("."), yaml.safe_load(value), override)
+    try:
+        changed: dict[str, Any] = _replace(tree, dotted.split("."), yaml.safe_load(value), override)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override!r}: the value is not valid YAML. Put quotes around it.") from None
     return changed
+
+
+def changes(before: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Dotted names of the settings in which two plain trees differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            yield from changes(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for i, (old, new) in enumerate(zip(before, now, strict=True)):
+            yield from changes(old, new, f"{name}.{i}")
+    elif before != now:
+        yield name
 
 
 def _replace(node: Any, keys: Sequence[str], value: Any, override: str) -> Any:
@@ -105,7 +120,8 @@ def _sentences(cls: type[BaseModel], error: ValidationError) -> Iterator[str]:
             hint = f"did you mean {near[0]!r}?" if near else "`cmbert config show` lists the known ones"
             yield f"unknown setting {'.'.join(path)!r}: {hint}"
         else:
-            yield f"{'.'.join(path) or 'settings'}: {item['msg'][0].lower()}{item['msg'][1:]}"
+            message = item["msg"].removeprefix("Value error, ")
+            yield f"{'.'.join(path) or 'settings'}: {message[0].lower()}{message[1:]}"
 
 
 def _all_fields(cls: Any) -> set[str]:

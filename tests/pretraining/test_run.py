@@ -129,7 +129,7 @@ def test_a_run_is_not_overwritten_unasked(whole, corpus, recipe):
 
 def test_another_recipe_or_another_corpus_cannot_resume_it(whole, corpus, recipe, tmp_path):
     shutil.copytree(whole.folder, tmp_path / "run", symlinks=True)
-    with pytest.raises(ConfigError, match="another phases"):
+    with pytest.raises(ConfigError, match=r"another phases\.0\.optimizer\.peak_lr"):
         pretrain(recipe("phases.0.optimizer.peak_lr=0.1"), corpus, tmp_path / "run", resume=True)
     other = build_corpus(CorpusSettings(**corpus.manifest.settings | {"validation_fraction": 0.2}), tmp_path / "other")
     with pytest.raises(CheckpointError, match="corpus or the tokenizer changed"):
@@ -171,7 +171,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_ids_only(re
         loop.train(run, silent)
     assert "patient" not in str(caught.value)
     assert all(torch.equal(value, before[name]) or value.isnan().any() for name, value in run.model.state_dict().items())
-    assert run.progress.step == 0
+    assert run.state.step == 0
 
 
 def test_a_run_can_start_from_another_model(whole, corpus, recipe, tmp_path):
@@ -206,5 +206,5 @@ def test_eight_documents_are_learnt_by_heart(recipe, corpus, tmp_path):
 
 
 def test_progress_of_a_checkpoint_is_readable(whole):
-    progress = checkpoint.read_progress(whole.folder / "checkpoints" / "latest")
-    assert (progress.phase, progress.tokens) == (1, whole.metrics()[-1]["tokens"])
+    state_ = checkpoint.read_state(whole.folder / "checkpoints" / "latest")
+    assert (state_.phase, state_.tokens) == (1, whole.metrics()[-1]["tokens"])

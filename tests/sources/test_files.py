@@ -85,7 +85,7 @@ def test_long_text_of_other_columns_stays_out_of_the_metadata(tmp_path: Path) ->
     path.write_text(json.dumps({"text": "t", "dialogue": "x" * 201, "n": 1, "ok": True, "none": None, "tags": ["a"]}))
     (document,) = read(path)
     assert isinstance(document, Document)
-    assert document.metadata == {"n": 1, "ok": True, "tags": ["a"]}
+    assert document.metadata == {"columns": {"n": 1, "ok": True, "tags": ["a"]}}
 
 
 def test_wrong_encodings_and_nul_are_said_in_one_line(tmp_path: Path) -> None:

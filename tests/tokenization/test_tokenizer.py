@@ -47,9 +47,11 @@ def test_special_tokens_in_a_text_are_plain_text(tokenizer):
 
 
 def test_the_mask_is_read_when_asked_for_and_takes_the_space_before_it(tokenizer):
-    encoded = tokenizer.encode("kidney [MASK], stage", read_mask=True)
+    encoded = tokenizer.encode_masked("kidney [MASK], [SEP] stage")
     where = int(np.flatnonzero(encoded.ids == tokenizer.mask_id)[0])
     assert encoded.offsets[where].tolist() == [6, 13]
+    assert encoded.offsets[-1].tolist()[1] == len("kidney [MASK], [SEP] stage")
+    assert tokenizer.sep_id not in encoded.ids
 
 
 def test_lone_surrogates_become_the_replacement_character(tokenizer):

@@ -17,12 +17,14 @@ SPECIAL_TOKENS_PER_SAMPLE = 2
 class Samples:
     """Pieces of documents that fit a row: `document`, and its tokens [start, stop) without special ones.
 
-    `split_documents` were longer than a row; `hard_cuts` of their pieces do not end at a line end.
+    `left_out` documents of the store do not come; `split_documents` were longer than a row, and `hard_cuts` of their pieces do not end
+    at a line end.
     """
 
     document: Ints
     start: Ints
     stop: Ints
+    left_out: int
     split_documents: int
     hard_cuts: int
 
@@ -58,8 +60,8 @@ def cut(line_ends: Ints, length: int, limit: int) -> list[tuple[int, int]]:
 def make_samples(store: TokenStore, ends_line: np.ndarray, max_tokens: int, mixture: Mapping[str, float], seed: int) -> Samples:
     """All samples of one epoch, in the store's order.
 
-    `mixture` maps a source to how often its documents come (2.5: twice, and half of them a third time, chosen by `seed`);
-    an empty one takes every source once, otherwise a source that is not named is left out.
+    `mixture` maps a source to how often its documents come (2.5: twice, and half of them a third time, the same half in every epoch,
+    chosen by `seed`); an empty one takes every source once, otherwise a source that is not named is left out.
 
     Raises:
         ConfigError: `mixture` names a source that the store lacks, or nothing is left.
@@ -71,7 +73,8 @@ def make_samples(store: TokenStore, ends_line: np.ndarray, max_tokens: int, mixt
     copies = weights[store.sources] + np.random.default_rng(seed).random(len(store))
     chosen = np.repeat(np.arange(len(store)), copies.astype(np.int64))
     if not len(chosen):
-        raise ConfigError(f"no document is left ({len(store)} in the corpus, mixture {dict(mixture)}). Name its sources in the mixture.")
+        remedy = "Name its sources in the mixture" if len(store) else "Build a corpus with training documents"
+        raise ConfigError(f"no document is left to train on ({len(store)} in the corpus, mixture {dict(mixture)}). {remedy}.")
     limit = max_tokens - SPECIAL_TOKENS_PER_SAMPLE
     lengths = store.lengths[chosen]
     fits = lengths <= limit
@@ -81,7 +84,14 @@ def make_samples(store: TokenStore, ends_line: np.ndarray, max_tokens: int, mixt
         pieces = np.array(long[int(document)], dtype=np.int64)
         parts.append((np.full(len(pieces), document), pieces[:, 0], pieces[:, 1]))
     document, start, stop = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Samples(document, start, stop, len(long), sum(_hard_cuts(store, d, pieces, ends_line) for d, pieces in long.items()))
+    return Samples(
+        document,
+        start,
+        stop,
+        left_out=len(store) - len(np.unique(chosen)),
+        split_documents=len(long),
+        hard_cuts=sum(_hard_cuts(store, d, pieces, ends_line) for d, pieces in long.items()),
+    )
 
 
 def _cut_document(store: TokenStore, document: int, ends_line: np.ndarray, limit: int) -> list[tuple[int, int]]:

@@ -52,18 +52,24 @@ class TokenStore:
         key = sha256(f"{corpus.manifest.fingerprint} {tokenizer.fingerprint}".encode()).hexdigest()[:16]
         folder = corpus.folder / "tokens" / key
         if not (folder / "index.json").exists():
-            _make(corpus, tokenizer, folder, key, progress)
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        if index["format_version"] != FORMAT_VERSION:
-            raise DataError(f"token store format {index['format_version']} ({folder}). Delete that folder, it is made again.")
-        count, size = index[split]["documents"], index[split]["tokens"]
-        tokens = np.memmap(folder / f"{split}.tokens", np.dtype(index["dtype"]), "r", shape=(size,)) if size else np.empty(0, np.uint16)
+            _make(corpus, tokenizer, folder, progress)
+        try:
+            index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+            files = index["splits"][split]
+            intact = index["format_version"] == FORMAT_VERSION and all(atomic.sha256(folder / name) == sha for name, sha in files.items())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            intact = False
+        if not intact:
+            raise DataError(f"damaged or outdated token store ({folder}). Delete that folder, it is made again.")
+        corpus.count_tokens(key, index["tokens"])
+        tokens = folder / f"{split}.tokens"
+        dtype = np.dtype(index["dtype"])
         return cls(
             key,
             tuple(index["sources"]),
-            tokens,
-            np.fromfile(folder / f"{split}.offsets", np.int64, count + 1),
-            np.fromfile(folder / f"{split}.sources", np.int64, count),
+            np.memmap(tokens, dtype, "r") if tokens.stat().st_size else np.empty(0, dtype),
+            np.fromfile(folder / f"{split}.offsets", np.int64),
+            np.fromfile(folder / f"{split}.sources", np.int64),
             DocumentIds(corpus, split),
         )
 
@@ -83,7 +89,7 @@ class DocumentIds:
         raise IndexError(document)
 
 
-def _make(corpus: Corpus, tokenizer: Tokenizer, folder: Path, key: str, progress: Progress) -> None:
+def _make(corpus: Corpus, tokenizer: Tokenizer, folder: Path, progress: Progress) -> None:
     dtype = np.dtype(np.uint16 if len(tokenizer) <= 2**16 else np.uint32)
     names = [source.name for source in corpus.manifest.sources]
     index: dict[str, Any] = {
@@ -92,6 +98,7 @@ def _make(corpus: Corpus, tokenizer: Tokenizer, folder: Path, key: str, progress
         "tokenizer": tokenizer.fingerprint,
         "dtype": dtype.name,
         "sources": names,
+        "splits": {},
     }
     total = sum(corpus.manifest.documents(split) for split in SPLITS)
     per_shard: dict[str, int] = {}
@@ -107,9 +114,8 @@ def _make(corpus: Corpus, tokenizer: Tokenizer, folder: Path, key: str, progress
                     advance(1)
             np.cumsum([0, *lengths], dtype=np.int64).tofile(aside / f"{split}.offsets")
             np.array(sources, dtype=np.int64).tofile(aside / f"{split}.sources")
-            index[split] = {"documents": len(lengths), "tokens": sum(lengths)}
-        atomic.write_json(aside / "index.json", index)
-    corpus.count_tokens(key, per_shard)
+            index["splits"][split] = {path.name: atomic.sha256(path) for path in sorted(aside.glob(f"{split}.*"))}
+        atomic.write_json(aside / "index.json", index | {"tokens": per_shard})
 
 
 def _encode(corpus: Corpus, split: Split, tokenizer: Tokenizer) -> Iterator[tuple[str, str, Ints]]:

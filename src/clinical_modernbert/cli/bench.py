@@ -47,7 +47,7 @@ def pretrain(recipe: Shape = "tiny-cpu", lengths: Length = None, repeat: Repeat 
     import torch
 
     def step(model: "ModernBertForMaskedLM", inputs: tuple[Any, ...]) -> None:
-        positions = torch.arange(0, len(inputs[0]), 3)
+        positions = torch.nonzero(torch.arange(len(inputs[0])) % 10 < 3).flatten()
         model(*inputs, positions).logsumexp(1).mean().backward()
         model.zero_grad()
 
@@ -61,14 +61,12 @@ def _measure(
 
     from clinical_modernbert import recipes
     from clinical_modernbert.cli.progress import progress
-    from clinical_modernbert.errors import ConfigError
     from clinical_modernbert.model.heads import ModernBertForMaskedLM
     from clinical_modernbert.model.init import initialize
     from clinical_modernbert.pretraining.plan import measure_matrix_rate
+    from clinical_modernbert.pretraining.run import planned_config
 
-    config = recipes.get(recipe).model
-    if config is None:
-        raise ConfigError(f"recipe {recipe!r} starts from a folder. Name one with a model of its own.")
+    config = planned_config(recipes.get(recipe))
     model = ModernBertForMaskedLM(config)
     initialize(model, seed)
     rates = {}
@@ -92,7 +90,7 @@ def _measure(
         "parameters": config.num_parameters,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "matrix_gflops": round(measure_matrix_rate("cpu") / 1e9, 1),
+        "matrix_gflops": round(measure_matrix_rate(torch.device("cpu")) / 1e9, 1),
         "tokens_per_second": rates,
     }
 

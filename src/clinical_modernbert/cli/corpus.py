@@ -77,4 +77,4 @@ def _show(corpus: "Corpus", as_json: bool) -> None:
         highlight=False,
     )
     for refusal in manifest.refused:
-        console.print(f"refused: {' '.join(filter(None, (refusal.reason, refusal.where)))}", style="yellow", highlight=False, markup=False)
+        console.print(f"refused: {refusal}", style="yellow", highlight=False, markup=False)

@@ -69,11 +69,11 @@ def _settings(
 
 
 def _dry_run(settings: "RunSettings", as_json: bool) -> None:
-    from clinical_modernbert.model import hf
+    from clinical_modernbert.model.device import choose_device
     from clinical_modernbert.pretraining.plan import plan
+    from clinical_modernbert.pretraining.run import planned_config
 
-    config = settings.model or hf.load_config(settings.init)  # type: ignore[arg-type]
-    cost = plan(settings, config)
+    cost = plan(settings, planned_config(settings), choose_device(settings.device))
     if as_json:
         sys.stdout.write(json.dumps(asdict(cost), indent=2) + "\n")
         return

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from clinical_modernbert.cli.options import Device, Json, Limit, Output
+from clinical_modernbert.cli.options import Device, Json, Limit, Output, Overwrite
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ def embed(
     id_column: Annotated[str | None, typer.Option("--id-column", help="Column that holds the id.")] = None,
     limit: Limit = None,
     device: Device = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write one vector a text, of any length, to a Parquet file with the columns `id` and `vector`, in the order of the input.
 
@@ -36,15 +37,20 @@ def embed(
 
     from clinical_modernbert import atomic
     from clinical_modernbert.cli.progress import progress
+    from clinical_modernbert.errors import ConfigError, DataError
     from clinical_modernbert.inference import Encoder
     from clinical_modernbert.sources import Document, Files, Rejection
 
+    if output.exists() and (not overwrite or output.samefile(file)):
+        raise ConfigError(f"{output} exists. Choose another --output" + ("." if overwrite else ", or pass --overwrite."))
     source = Files(file, text_column=text_column, id_column=id_column)
     records = list(islice((record for path in source.files() for record in source.read(path)), limit))
     documents = [record for record in records if isinstance(record, Document)]
     refused = [record for record in records if isinstance(record, Rejection)]
     for record in refused:
-        logger.warning("refused: %s %s", record.reason, record.where)
+        logger.warning("refused: %s (%s, %s)", record.reason, record.path, record.where)
+    if not documents:
+        raise DataError(f"no text could be read ({file}; {len(refused):,} records refused). Set --text-column, or correct the file.")
     encoder = Encoder.from_pretrained(model, device=device or "auto")
     vectors = encoder.encode([document.text for document in documents], pooling=pooling, progress=progress)
     frame = pl.DataFrame({"id": [document.id for document in documents], "vector": vectors})

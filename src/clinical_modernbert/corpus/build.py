@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import polars as pl
 
 from clinical_modernbert import atomic
 from clinical_modernbert.corpus.manifest import Corpus, Manifest, Shard, SourceSummary
-from clinical_modernbert.corpus.merge import HELD_OUT, SPLITS, Row, Split, merge, plan
+from clinical_modernbert.corpus.merge import HELD_OUT, SPLITS, SUPERSEDED, Row, Split, merge, plan
 from clinical_modernbert.corpus.settings import CorpusSettings
 from clinical_modernbert.corpus.staging import SCHEMA, Refusal, Staged, Unit, stage
 from clinical_modernbert.errors import ClinicalModernBertError, ConfigError, DataError
 from clinical_modernbert.progress import Progress, silent
-from clinical_modernbert.sources import AnySource, Source
+from clinical_modernbert.settings import changes
+from clinical_modernbert.sources import AnySource, Files, Source
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def build_corpus(
     settings = sources if isinstance(sources, CorpusSettings) else CorpusSettings(sources=list(sources))
     output = Path(output)
     if overwrite and ((output / "manifest.json").exists() or (output / _STAGING).exists()):
-        shutil.rmtree(output)
+        _clear(output)
     units, refused = _units(settings)
     identity: dict[str, Any] = {
         "settings": settings.model_dump(mode="json"),
@@ -49,6 +50,7 @@ def build_corpus(
     if (output / "manifest.json").exists():
         corpus = Corpus.open(output)
         _require_same({"settings": corpus.manifest.settings, "inputs": corpus.manifest.inputs}, identity, output)
+        shutil.rmtree(output / _STAGING, ignore_errors=True)  # left by a kill after the last write
         return corpus
     staging = _open_staging(output, identity["settings"])
     staged = []
@@ -57,16 +59,23 @@ def build_corpus(
             staged.append(stage(unit, staging, advance))
             refused.extend(staged[-1].refusals)
     for refusal in refused:
-        logger.warning("refused: %s", " ".join(filter(None, (refusal.reason, refusal.where))))
+        logger.warning("refused: %s", refusal)
     if not any(item.documents for item in staged):
-        reasons = "; ".join(refusal.reason for refusal in refused[:3]) or "the sources hold no documents"
+        reasons = "; ".join(str(refusal) for refusal in refused[:3]) or "the sources hold no documents"
         raise DataError(f"nothing could be read: {reasons}")
     manifest = _write(output, settings, units, staged, refused, identity, progress)
     atomic.write_json(output / "dropped" / "counts.json", {source.name: source.dropped for source in manifest.sources})
     manifest.write(output / "manifest.json")
     shutil.rmtree(staging)
-    _tell_cost(manifest)
+    _warn(manifest, {source.name for source in settings.sources if isinstance(source, Files)})
     return Corpus(output, manifest)
+
+
+def _clear(output: Path) -> None:
+    """Remove what a build writes, and nothing else that may lie there."""
+    for name in (*SPLITS, "dropped", "tokens", _STAGING):
+        shutil.rmtree(output / name, ignore_errors=True)
+    (output / "manifest.json").unlink(missing_ok=True)
 
 
 def _units(settings: CorpusSettings) -> tuple[list[Unit], list[Refusal]]:
@@ -91,20 +100,9 @@ def _open_staging(output: Path, settings: dict[str, Any]) -> Path:
 
 
 def _require_same(before: dict[str, Any], now: dict[str, Any], output: Path) -> None:
-    changed = sorted(_changes(before, now))
+    changed = list(changes(before, now))
     if changed:
         raise ConfigError(f"{output} was built with another {changed[0]}. Choose another --output, or pass --overwrite to build it anew.")
-
-
-def _changes(before: Any, now: Any, name: str = "") -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in before.keys() | now.keys():
-            yield from _changes(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for i, (old, new) in enumerate(zip(before, now, strict=True)):
-            yield from _changes(old, new, f"{name}.{i}")
-    elif before != now:
-        yield name
 
 
 def _write(
@@ -199,7 +197,7 @@ class _ShardWriter:
         self._rows, self._bytes = [], 0
 
 
-def _tell_cost(manifest: Manifest) -> None:
+def _warn(manifest: Manifest, named_by_users: set[str]) -> None:
     lost = manifest.dropped.get(HELD_OUT, 0)
     total = sum(source.read for source in manifest.sources)
     if lost > _COSTLY_SHARE * total:
@@ -207,3 +205,11 @@ def _tell_cost(manifest: Manifest) -> None:
             "%.0f%% of the documents contain a synonym of a held-out concept and were dropped; lower held_out_concepts, or set it to 0",
             100 * lost / total,
         )
+    for source in manifest.sources:
+        repeated = source.dropped.get(SUPERSEDED, 0)
+        if source.name in named_by_users and repeated:
+            logger.warning(
+                "%s: %s records share an id with a later one and were dropped; set id_column to one that is unique",
+                source.name,
+                f"{repeated:,}",
+            )

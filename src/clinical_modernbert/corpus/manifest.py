@@ -90,12 +90,16 @@ class Manifest:
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
+            if data["format_version"] != FORMAT_VERSION:
+                raise DataError(f"corpus format {data['format_version']} ({path}), this version reads {FORMAT_VERSION}. Build it again.")
+            return cls._from_plain(data)
         except FileNotFoundError:
             raise DataError(f"no corpus ({path.parent} has no manifest.json). Make one with `cmbert corpus build`.") from None
-        except ValueError:
+        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
             raise DataError(f"damaged manifest ({path}). Build the corpus again with --overwrite.") from None
-        if data.get("format_version") != FORMAT_VERSION:
-            raise DataError(f"corpus format {data.get('format_version')} ({path}), this version reads {FORMAT_VERSION}. Build it again.")
+
+    @classmethod
+    def _from_plain(cls, data: dict[str, Any]) -> "Manifest":
         return cls(
             settings=data["settings"],
             inputs=data["inputs"],
@@ -138,8 +142,8 @@ class Corpus:
             yield from frame["text"]
 
     def count_tokens(self, fingerprint: str, tokens: dict[str, int]) -> None:
-        """Note in the manifest how many tokens each shard (by path) has in the token store `fingerprint`."""
-        for shard in self.manifest.shards:
-            if shard.path in tokens:
-                shard.tokens[fingerprint] = tokens[shard.path]
-        self.manifest.write(self.folder / "manifest.json")
+        """Note in the manifest how many tokens each shard (by path) has in the token store `fingerprint`, if it does not say so yet."""
+        if any(shard.tokens.get(fingerprint) != tokens.get(shard.path, 0) for shard in self.manifest.shards):
+            for shard in self.manifest.shards:
+                shard.tokens[fingerprint] = tokens.get(shard.path, 0)
+            self.manifest.write(self.folder / "manifest.json")

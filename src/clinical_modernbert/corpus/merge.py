@@ -52,6 +52,9 @@ def plan(units: Sequence[Staged], settings: CorpusSettings) -> Plan:
         metadata = json.loads(row["metadata"])
         version = metadata.get("version") or 0
         if identity not in found.current or version >= versions.get(identity, 0):
+            if identity in found.current and identity in languages:  # a new version brings its other languages along
+                for sibling in languages.pop(identity):
+                    found.current.pop(sibling, None)
             found.current[identity] = number
             versions[identity] = version
         languages.setdefault(identity.split("#")[0], []).append(identity)

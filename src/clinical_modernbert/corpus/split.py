@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 
 
@@ -15,8 +16,8 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def words(text: str) -> list[str]:
-    """Case-folded runs of letters and digits: what phrases are compared by."""
-    return _WORD.findall(text.casefold())
+    """Case-folded runs of letters and digits of the text in NFC: what phrases are compared by."""
+    return _WORD.findall(unicodedata.normalize("NFC", text).casefold())
 
 
 class PhraseSet:

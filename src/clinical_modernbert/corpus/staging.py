@@ -29,14 +29,24 @@ _PART_BYTES = 32 * 2**20
 """Text held in memory before a part is written."""
 
 
+_NAMED_RECORDS = 10
+"""Refused records of one file and reason that are named; the others are counted."""
+
+
 @dataclass(frozen=True)
 class Refusal:
-    """An input, or a record of one (`where`), that was refused, and why."""
+    """An input that was refused, or `records` of its records, the first of them named in `where`."""
 
     source: str
     path: str
     reason: str
-    where: str | None = None
+    records: int = 0
+    where: str = ""
+
+    def __str__(self) -> str:
+        if not self.records:
+            return self.reason
+        return f"{self.records:,} record{'s' if self.records > 1 else ''} of {self.path}: {self.reason} ({self.where})"
 
 
 @dataclass(frozen=True)
@@ -97,12 +107,13 @@ def _read(unit: Unit, folder: Path, advance: Callable[[int], None]) -> Staged:
     source = unit.source.name
     writer = _PartWriter(folder)
     dropped: Counter[str] = Counter()
+    rejected: dict[str, list[str]] = {}
     refusals: list[Refusal] = []
     documents = 0
     try:
         for record in unit.source.read(unit.path):
             if isinstance(record, Rejection):
-                refusals.append(Refusal(source, record.path, record.reason, record.where))
+                rejected.setdefault(record.reason, []).append(record.where)
             elif isinstance(record, Deletion):
                 writer.add({"id": record.id, "source": source, "deleted": True}, 0)
             else:
@@ -122,6 +133,9 @@ def _read(unit: Unit, folder: Path, advance: Callable[[int], None]) -> Staged:
         logger.debug("details", exc_info=True)
         refusals.append(Refusal(source, str(unit.path), f"{type(error).__name__} while reading. Run with -v for details"))
     writer.flush()
+    for reason, places in rejected.items():
+        where = ", ".join(places[:_NAMED_RECORDS]) + (" ..." if len(places) > _NAMED_RECORDS else "")
+        refusals.append(Refusal(source, str(unit.path), reason, len(places), where))
     return Staged(folder, documents, dict(dropped), refusals)
 
 

@@ -17,8 +17,9 @@ def export_hf(model: Path, output: Path, *, overwrite: bool = False) -> Path:
         ConfigError: `output` exists and `overwrite` is false.
         CheckpointError: `model` is incomplete or damaged.
     """
-    if output.exists() and not overwrite:
-        raise ConfigError(f"{output} exists. Choose another --output, or pass --overwrite.")
+    if output.exists() and not (overwrite and (output / "config.json").exists()):
+        remedy = "Choose another --output" + ("" if overwrite else ", or pass --overwrite to replace a model")
+        raise ConfigError(f"{output} exists. {remedy}.")
     loaded = hf.load(model)
     with atomic.new_folder(output) as aside:
         hf.save(loaded, aside)

@@ -12,6 +12,7 @@ import torch
 from clinical_modernbert.errors import ConfigError, DataError
 from clinical_modernbert.inference.windows import Window, windows
 from clinical_modernbert.model import hf
+from clinical_modernbert.model.device import choose_device
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import Tokenizer
@@ -63,8 +64,7 @@ class Encoder:
             CheckpointError: a file is missing or damaged, or a tensor does not belong.
             ConfigError: the model is one that this package cannot honour.
         """
-        place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        return cls(hf.load(Path(folder), device=place), Tokenizer.load(folder))
+        return cls(hf.load(Path(folder), device=choose_device(device)), Tokenizer.load(folder))
 
     def encode(
         self, texts: Sequence[str], *, pooling: Pooling = "mean", batch_tokens: int = BATCH_TOKENS, progress: Progress = silent
@@ -102,7 +102,7 @@ class Encoder:
         Raises:
             DataError: no `[MASK]`, or more than one.
         """
-        ids = self.tokenizer.encode(text, read_mask=True).ids
+        ids = self.tokenizer.encode_masked(text).ids
         masks = np.flatnonzero(ids == self.tokenizer.mask_id)
         if len(masks) != 1:
             raise DataError(f"the text has {len(masks)} [MASK]. Write exactly one.")

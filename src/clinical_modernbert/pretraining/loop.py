@@ -1,5 +1,6 @@
 """The training loop: rows -> loss -> step, with validation and checkpoints on the way."""
 
+import logging
 import math
 import time
 from dataclasses import dataclass, replace
@@ -12,15 +13,17 @@ from clinical_modernbert.batching import Cursor, Loader, PackedBatch, TokenStore
 from clinical_modernbert.errors import TrainingError
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.pretraining import checkpoint
-from clinical_modernbert.pretraining.checkpoint import Progress
+from clinical_modernbert.pretraining.checkpoint import RunState
 from clinical_modernbert.pretraining.metrics import MetricsWriter
 from clinical_modernbert.pretraining.objective import Scores, masked_loss, summarise
 from clinical_modernbert.pretraining.optimizer import make_optimizer
 from clinical_modernbert.pretraining.schedule import learning_rate_share
 from clinical_modernbert.pretraining.settings import PhaseSettings, RunSettings
 from clinical_modernbert.pretraining.validation import Validator
-from clinical_modernbert.progress import Progress as ShowProgress
+from clinical_modernbert.progress import Progress
 from clinical_modernbert.tokenization import Tokenizer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -35,13 +38,13 @@ class Training:
     model: ModernBertForMaskedLM
     optimizer: torch.optim.Optimizer
     device: torch.device
-    progress: Progress
+    state: RunState
 
     def save(self) -> None:
         """Write a checkpoint of this moment."""
         checkpoint.save(
             self.folder / "checkpoints",
-            self.progress,
+            self.state,
             self.train_store.fingerprint,
             self.model,
             self.optimizer,
@@ -50,41 +53,46 @@ class Training:
         )
 
 
-def train(run: Training, show: ShowProgress) -> None:
+def train(run: Training, show: Progress) -> None:
     """Move `run` to the end of its recipe.
 
     Raises:
         TrainingError: a loss or gradient that is not finite, before it reaches the weights.
     """
-    with MetricsWriter(run.folder, run.progress.metrics_lines, run.progress.step) as metrics:
-        for number in range(run.progress.phase, len(run.recipe.phases)):
-            if number != run.progress.phase:
-                run.progress = replace(run.progress, phase=number, phase_tokens=0, cursor=Cursor())
-            _train_phase(run, number, metrics, show)
+    try:
+        with MetricsWriter(run.folder, run.state.metrics_lines, run.state.step) as metrics:
+            for number in range(run.state.phase, len(run.recipe.phases)):
+                if number != run.state.phase:
+                    run.state = replace(run.state, phase=number, phase_tokens=0, cursor=Cursor())
+                _train_phase(run, number, metrics, show)
+    except KeyboardInterrupt:
+        logger.warning("interrupted at step %d; --resume goes on from the newest checkpoint", run.state.step)
+        raise
 
 
-def _train_phase(run: Training, number: int, metrics: MetricsWriter, show: ShowProgress) -> None:
+def _train_phase(run: Training, number: int, metrics: MetricsWriter, show: Progress) -> None:
     phase = run.recipe.phases[number]
-    if run.progress.phase_tokens >= phase.tokens:
+    if run.state.phase_tokens >= phase.tokens:
         return
     loader = make_loader(run, number)
     validator = Validator(run.validation_store, run.tokenizer, phase, run.recipe.validation, run.recipe.seed)
     _set_hyperparameters(run, phase)
-    if run.progress.phase_tokens == 0:
+    if run.state.phase_tokens == 0:
+        _tell_samples(run, loader, metrics)
         _validate(run, validator, metrics)
     title = f"Training {phase.name} ({number + 1}/{len(run.recipe.phases)})"
     with show(title, total=phase.tokens, unit="tokens") as advance:
-        advance(run.progress.phase_tokens)
-        while run.progress.phase_tokens < phase.tokens:
-            before = run.progress
+        advance(run.state.phase_tokens)
+        while run.state.phase_tokens < phase.tokens:
+            before = run.state
             values = _step(run, phase, loader)
-            metrics.write(run.progress.step, run.progress.tokens, phase.name, values)
-            advance(run.progress.tokens - before.tokens)
-            ended = run.progress.phase_tokens >= phase.tokens
-            if ended or _crossed(before, run.progress, run.recipe.validation.every_tokens):
+            metrics.write(run.state.step, run.state.tokens, phase.name, values)
+            advance(run.state.tokens - before.tokens)
+            ended = run.state.phase_tokens >= phase.tokens
+            if ended or _crossed(before, run.state, run.recipe.validation.every_tokens):
                 _validate(run, validator, metrics)
-            if ended or _crossed(before, run.progress, run.recipe.checkpoint.every_tokens):
-                run.progress = replace(run.progress, metrics_lines=metrics.num_lines)
+            if ended or _crossed(before, run.state, run.recipe.checkpoint.every_tokens):
+                run.state = replace(run.state, metrics_lines=metrics.sync())
                 run.save()
 
 
@@ -104,7 +112,7 @@ def make_loader(run: Training, number: int) -> Loader:
 
 def _step(run: Training, phase: PhaseSettings, loader: Loader) -> dict[str, float]:
     began = time.perf_counter()
-    done = run.progress
+    done = run.state
     rows, cursor = loader.take(done.cursor, phase.rows_per_step)
     size = phase.rows_per_micro_batch
     share = done.phase_tokens / phase.tokens
@@ -123,7 +131,7 @@ def _step(run: Training, phase: PhaseSettings, loader: Loader) -> dict[str, floa
         raise TrainingError(_not_finite(run, batches, figures["loss"], grad_norm))
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
-    run.progress = replace(
+    run.state = replace(
         done, step=done.step + 1, tokens=done.tokens + num_tokens, phase_tokens=done.phase_tokens + num_tokens, cursor=cursor
     )
     return {
@@ -148,6 +156,17 @@ def accumulate(model: ModernBertForMaskedLM, batches: list[PackedBatch], device:
     return Scores(np.concatenate([score.losses for score in scores]), np.concatenate([score.ranks for score in scores]))
 
 
+def _tell_samples(run: Training, loader: Loader, metrics: MetricsWriter) -> None:
+    """Say what an epoch of this phase consists of, and what was cut or left out."""
+    name, samples = run.recipe.phases[run.state.phase].name, loader.samples
+    logger.info(
+        "phase %s: %s samples an epoch; %s documents longer than a row cut (%s pieces not at a line end), %s left out by the mixture",
+        *(name, f"{len(samples):,}", f"{samples.split_documents:,}", f"{samples.hard_cuts:,}", f"{samples.left_out:,}"),
+    )
+    counts = {"samples": len(samples), "split_documents": samples.split_documents, "hard_cuts": samples.hard_cuts}
+    metrics.write(run.state.step, run.state.tokens, name, {**counts, "left_out": samples.left_out})
+
+
 def _set_hyperparameters(run: Training, phase: PhaseSettings) -> None:
     """Give the optimizer the phase's settings; its averages go on where the kind is the same as before."""
     fresh = make_optimizer(run.model, phase.optimizer)
@@ -159,10 +178,10 @@ def _set_hyperparameters(run: Training, phase: PhaseSettings) -> None:
 
 def _validate(run: Training, validator: Validator, metrics: MetricsWriter) -> None:
     figures = validator.measure(run.model, run.device)
-    metrics.write(run.progress.step, run.progress.tokens, run.recipe.phases[run.progress.phase].name, figures)
+    metrics.write(run.state.step, run.state.tokens, run.recipe.phases[run.state.phase].name, figures)
 
 
-def _crossed(before: Progress, after: Progress, every: int) -> bool:
+def _crossed(before: RunState, after: RunState, every: int) -> bool:
     return before.tokens // every != after.tokens // every
 
 
@@ -170,6 +189,7 @@ def _not_finite(run: Training, batches: list[PackedBatch], loss: float, grad_nor
     documents = sorted({int(document) for batch in batches for document in batch.documents})
     named = ", ".join(run.train_store.document_ids[document] for document in documents[:5])
     return (
-        f"loss {loss}, gradient norm {grad_norm} at step {run.progress.step + 1} ({len(documents)} documents, among them {named}); "
-        "the weights were not touched. Lower optimizer.peak_lr or look at these documents, then --resume."
+        f"loss {loss}, gradient norm {grad_norm} at step {run.state.step + 1} ({len(documents)} documents, among them {named}); "
+        f"the weights were not touched. Look at these documents, or start a new --output with --init {run.folder}/checkpoints/latest/model "
+        f"and a lower --set phases.{run.state.phase}.optimizer.peak_lr."
     )

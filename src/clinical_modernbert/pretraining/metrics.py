@@ -1,6 +1,7 @@
 """What a run measures -> `metrics.jsonl` and TensorBoard."""
 
 import json
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -8,15 +9,23 @@ from typing import Any
 from tensorboardX import SummaryWriter
 
 from clinical_modernbert import atomic
+from clinical_modernbert.errors import CheckpointError
 
 METRICS_FILE = "metrics.jsonl"
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's `metrics.jsonl`; a last line that a kill cut short is left out."""
+    """The lines of a run's `metrics.jsonl`; a last line that a kill cut short is left out.
+
+    Raises:
+        CheckpointError: another line is damaged.
+    """
     path = run / METRICS_FILE
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError:
+        raise CheckpointError(f"damaged line ({path}). Remove the line from the file.") from None
 
 
 class MetricsWriter:
@@ -35,6 +44,11 @@ class MetricsWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
         self._board.close()
+
+    def sync(self) -> int:
+        """Bring all lines to the disk; returns how many there are."""
+        os.fsync(self._file.fileno())
+        return self.num_lines
 
     def write(self, step: int, tokens: int, phase: str, values: dict[str, float]) -> None:
         """Append one line, and its numbers to TensorBoard."""

@@ -28,7 +28,7 @@ class Plan:
     matrix_flops_per_second: float
 
 
-def plan(recipe: RunSettings, config: ModernBertConfig, device: str = "cpu") -> Plan:
+def plan(recipe: RunSettings, config: ModernBertConfig, device: torch.device) -> Plan:
     """Estimate what training `recipe` at the shape `config` takes on this machine."""
     rate = measure_matrix_rate(device)
     flops = sum(_flops(config, phase) for phase in recipe.phases)
@@ -44,7 +44,7 @@ def plan(recipe: RunSettings, config: ModernBertConfig, device: str = "cpu") -> 
     )
 
 
-def measure_matrix_rate(device: str, size: int = 1024, seconds: float = 0.3) -> float:
+def measure_matrix_rate(device: torch.device, size: int = 1024, seconds: float = 0.3) -> float:
     """Floating-point operations per second of fp32 matrix products of `size` here and now."""
     left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
     left @ right

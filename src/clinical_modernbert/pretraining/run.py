@@ -1,6 +1,7 @@
 """In: a recipe and a corpus. Out: a run folder. Opens everything that the loop needs, from nothing or from a checkpoint."""
 
 import json
+import logging
 import os
 import platform
 import shutil
@@ -14,20 +15,25 @@ import clinical_modernbert
 from clinical_modernbert import atomic, settings
 from clinical_modernbert.batching import TokenStore
 from clinical_modernbert.corpus import Corpus
-from clinical_modernbert.errors import ConfigError, DataError
+from clinical_modernbert.errors import CheckpointError, ConfigError, DataError
 from clinical_modernbert.model import hf
 from clinical_modernbert.model.config import ModernBertConfig
+from clinical_modernbert.model.device import choose_device
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.pretraining import checkpoint
 from clinical_modernbert.pretraining.loop import Training, train
-from clinical_modernbert.pretraining.metrics import read_metrics
+from clinical_modernbert.pretraining.metrics import METRICS_FILE, read_metrics
 from clinical_modernbert.pretraining.optimizer import make_optimizer
 from clinical_modernbert.pretraining.settings import RunSettings
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import Tokenizer
 from clinical_modernbert.tokenization import train as train_tokenizer
 
+logger = logging.getLogger(__name__)
+
+_WRITTEN = ("checkpoints", "tokenizer", "tensorboard", METRICS_FILE, "environment.json", "config.yaml")
+"""What a run writes into its folder."""
 VOCABULARY_MULTIPLE = 64
 """Matrix products are fastest when their sides are multiples of this."""
 
@@ -70,20 +76,23 @@ def pretrain(
         CheckpointError: the checkpoint is damaged, or the corpus changed.
         TrainingError: see `loop.train`.
     """
-    latest = output / "checkpoints" / checkpoint.LATEST
-    if overwrite:
-        shutil.rmtree(output, ignore_errors=True)
-    if latest.exists():
-        if not resume:
-            raise ConfigError(f"{output} already holds a run. Pass --resume to go on with it, or --overwrite to start anew.")
+    if resume and overwrite:
+        raise ConfigError("--resume and --overwrite contradict each other. Pass one of them.")
+    choose_device(recipe.device)
+    found = None if overwrite else checkpoint.newest(output / "checkpoints")
+    if found is None:
+        _start_folder(output, recipe, corpus)
+    elif not resume:
+        raise ConfigError(f"{output} already holds a run. Pass --resume to go on with it, or --overwrite to start anew.")
+    else:
         _require_same_recipe(output, recipe)
     run = open_run(recipe, corpus, output, progress)
-    if latest.exists():
-        run.progress = checkpoint.read_progress(latest)
-        run.optimizer = make_optimizer(run.model, recipe.phases[run.progress.phase].optimizer)
-        checkpoint.load(latest, run.train_store.fingerprint, run.model, run.optimizer)
-    atomic.write_text(output / "config.yaml", recipe.to_yaml())
-    atomic.write_json(output / "environment.json", _environment(run, corpus))
+    if found is not None:
+        run.state = checkpoint.read_state(found)
+        run.optimizer = make_optimizer(run.model, recipe.phases[run.state.phase].optimizer)
+        checkpoint.load(found, run.train_store.fingerprint, run.model, run.optimizer)
+        atomic.replace_link(output / "checkpoints" / checkpoint.LATEST, found.name)
+    _write_environment(run, corpus)
     train(run, progress)
     return Run(output)
 
@@ -95,9 +104,12 @@ def open_run(recipe: RunSettings, corpus: Corpus, output: Path, progress: Progre
         DataError: the corpus has no validation split.
     """
     if corpus.manifest.documents("validation") == 0:
-        raise DataError(f"the corpus has no validation split ({corpus.folder}). Build it with a larger validation_fraction.")
+        raise DataError(
+            f"the corpus has no validation split ({corpus.folder}). Build it with a larger validation_fraction (notes, articles, files) "
+            "or held_out_concepts (code tables)."
+        )
     tokenizer = open_tokenizer(recipe, corpus, output, progress)
-    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if recipe.device == "auto" else recipe.device)
+    device = choose_device(recipe.device)
     model = _start_model(recipe, tokenizer).to(device)
     return Training(
         recipe=recipe,
@@ -108,7 +120,7 @@ def open_run(recipe: RunSettings, corpus: Corpus, output: Path, progress: Progre
         model=model,
         optimizer=make_optimizer(model, recipe.phases[0].optimizer),
         device=device,
-        progress=checkpoint.Progress(),
+        state=checkpoint.RunState(),
     )
 
 
@@ -130,20 +142,12 @@ def open_tokenizer(recipe: RunSettings, corpus: Corpus, output: Path, progress: 
 
 
 def model_config(recipe: RunSettings, tokenizer: Tokenizer) -> ModernBertConfig:
-    """The shape of a model from scratch, with the vocabulary and special ids of `tokenizer`.
-
-    Raises:
-        ConfigError: a phase has longer rows than the model has positions.
-    """
+    """The shape of a model from scratch, with the vocabulary and special ids of `tokenizer`."""
     assert recipe.model is not None
-    longest = max(phase.max_tokens for phase in recipe.phases)
-    if longest > recipe.model.max_position_embeddings:
-        raise ConfigError(f"rows of {longest} tokens, but {recipe.model.max_position_embeddings} positions. Raise max_position_embeddings.")
-    size = -(-len(tokenizer) // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
     cls_id, sep_id = tokenizer.cls_id, tokenizer.sep_id
     return replace(
         recipe.model,
-        vocab_size=size,
+        vocab_size=_padded(len(tokenizer)),
         pad_token_id=tokenizer.pad_id,
         cls_token_id=cls_id,
         bos_token_id=cls_id,
@@ -152,23 +156,73 @@ def model_config(recipe: RunSettings, tokenizer: Tokenizer) -> ModernBertConfig:
     )
 
 
+def planned_config(recipe: RunSettings) -> ModernBertConfig:
+    """The shape that a run of `recipe` will have, told before its tokenizer is trained; special ids are not known yet."""
+    if recipe.init is not None:
+        return hf.load_config(recipe.init)
+    assert recipe.model is not None
+    size = recipe.tokenizer.train or len(Tokenizer.load(recipe.tokenizer.path or Path()))
+    return replace(recipe.model, vocab_size=_padded(size), pad_token_id=0, cls_token_id=0, bos_token_id=0, sep_token_id=0, eos_token_id=0)
+
+
+def _padded(vocab_size: int) -> int:
+    return -(-vocab_size // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+
+
+def _start_folder(output: Path, recipe: RunSettings, corpus: Corpus) -> None:
+    """Remove what a run that left no checkpoint wrote, or one to be overwritten, and nothing else; then write the settings."""
+    present = [name for name in _WRITTEN if (output / name).exists()]
+    if present and not (output / "config.yaml").exists():
+        raise ConfigError(f"{output} is no run but holds {present[0]!r}. Choose another --output.")
+    for path in (corpus.folder, recipe.init, recipe.tokenizer.path):
+        if present and path is not None and output.resolve() in (path.resolve(), *path.resolve().parents):
+            raise ConfigError(f"{path}, which the run reads, lies in {output}, which it would overwrite. Choose another --output.")
+    for name in present:
+        shutil.rmtree(output / name) if (output / name).is_dir() else (output / name).unlink()
+    atomic.write_text(output / "config.yaml", recipe.to_yaml())
+
+
 def _start_model(recipe: RunSettings, tokenizer: Tokenizer) -> ModernBertForMaskedLM:
     torch.manual_seed(recipe.seed)
+    positions = planned_config(recipe).max_position_embeddings
+    longest = max(phase.max_tokens for phase in recipe.phases)
+    if longest > positions:
+        raise ConfigError(f"rows of {longest} tokens, but the model has {positions} positions. Lower max_tokens of the phases.")
     if recipe.init is None:
         model = ModernBertForMaskedLM(model_config(recipe, tokenizer))
         initialize(model, recipe.seed)
         return model
     model = hf.load(recipe.init)
-    if model.config.vocab_size < len(tokenizer):
-        raise ConfigError(f"the tokenizer has {len(tokenizer)} ids, the model {model.config.vocab_size}. Set tokenizer.from_init: true.")
+    _require_fit(model.config, tokenizer)
     return model
 
 
+def _require_fit(config: ModernBertConfig, tokenizer: Tokenizer) -> None:
+    ours = (tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id)
+    if config.vocab_size < len(tokenizer) or (config.pad_token_id, config.cls_token_id, config.sep_token_id) != ours:
+        raise ConfigError("the tokenizer's ids are not those of the model to start from. Set tokenizer={from_init: true}.")
+
+
 def _require_same_recipe(output: Path, recipe: RunSettings) -> None:
-    before = Run(output).recipe()
-    if before != recipe:
-        names = [name for name in RunSettings.model_fields if getattr(before, name) != getattr(recipe, name)]
-        raise ConfigError(f"{output} was started with another {names[0]}. Resume with the same settings, or choose another --output.")
+    try:
+        before = Run(output).recipe()
+    except ConfigError:
+        raise CheckpointError(f"the settings of this run cannot be read ({output / 'config.yaml'}). Restore the file.") from None
+    changed = list(settings.changes(before.model_dump(mode="json"), recipe.model_dump(mode="json")))
+    if changed:
+        raise ConfigError(f"{output} was started with another {changed[0]}. Resume with the same settings, or choose another --output.")
+
+
+def _write_environment(run: Training, corpus: Corpus) -> None:
+    """Write `environment.json`; a resumed run whose bits may differ for another number of threads, torch or device says so."""
+    path = run.folder / "environment.json"
+    now = _environment(run, corpus)
+    if path.exists():
+        before = Run(run.folder).environment()
+        for name in ("torch", "threads", "device"):
+            if before.get(name) != now[name]:
+                logger.warning("%s was %s and is %s now: the run goes on, but not with the same bits", name, before.get(name), now[name])
+    atomic.write_json(path, now)
 
 
 def _environment(run: Training, corpus: Corpus) -> dict[str, Any]:

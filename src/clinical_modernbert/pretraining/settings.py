@@ -70,7 +70,7 @@ class PhaseSettings(Settings):
     """Rows whose gradients make one step, over all ranks."""
     rows_per_micro_batch: int = Field(8, ge=1)
     """Rows that go through the model at once: what memory allows."""
-    mixture: dict[str, float] = Field(default_factory=dict)
+    mixture: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Source -> how often its documents come in an epoch; empty: every source once."""
     masking: MaskingSettings = MaskingSettings()
     optimizer: OptimizerSettings = OptimizerSettings()

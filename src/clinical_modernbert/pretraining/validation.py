@@ -1,4 +1,4 @@
-"""The held-out split -> loss by source, on the same samples and masks every time."""
+"""The held-out split -> loss by source."""
 
 import numpy as np
 import torch
@@ -12,7 +12,10 @@ from clinical_modernbert.tokenization import Tokenizer
 
 
 class Validator:
-    """Measures a model on the validation split; documents are cut to the rows of `phase`."""
+    """Measures a model on the validation split: within a phase always on the same samples and masks.
+
+    Documents are cut to the rows of `phase`, so that the figure may jump where a phase with other rows begins.
+    """
 
     def __init__(self, store: TokenStore, tokenizer: Tokenizer, phase: PhaseSettings, settings: ValidationSettings, seed: int) -> None:
         masking = MaskingSettings(mlm_probability=settings.mlm_probability)

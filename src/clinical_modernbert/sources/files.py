@@ -23,9 +23,10 @@ _MAX_METADATA_CHARACTERS = 200
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
 class Files:
-    """Documents of your own; a record's other columns become its metadata, but for text of more than 200 characters.
+    """Documents of your own; a record's other columns become `columns` in its metadata, but for text of more than 200 characters.
 
-    Without `id_column` a record's id is made of the file's path below `path` and its number (`files:notes-17`); a text file has no number.
+    Without `id_column` a record's id is made of the file's path below `path` and its number (`files:notes.jsonl-17`); a text file's
+    is its path without the ending.
     """
 
     path: Path
@@ -80,7 +81,7 @@ class Files:
             raise DataError(f"not UTF-8 at byte {error.start} ({path}). Convert the file to UTF-8.") from None
         if "\0" in text:
             return Rejection(str(path), "the whole file", "NUL character in the text")
-        return Document(f"{self.name}:{self._stem(path)}", text, self.name, self.access)
+        return Document(f"{self.name}:{self._relative(path).removesuffix('.txt')}", text, self.name, self.access)
 
     def _record(self, path: Path, where: str, number: int, row: Mapping[str, object]) -> Record:
         for column in self._named_columns():
@@ -91,19 +92,23 @@ class Files:
             return Rejection(str(path), where, f"{self.text_column!r} holds {type(text).__name__}, not text")
         if text and "\0" in text:
             return Rejection(str(path), where, "NUL character in the text")
-        key = f"{self._stem(path)}-{number}" if self.id_column is None else row[self.id_column]
+        key = f"{self._relative(path)}-{number}" if self.id_column is None else row[self.id_column]
         if key is None or key == "":
             return Rejection(str(path), where, f"empty {self.id_column!r}")
         patient = None if self.patient_column is None else row[self.patient_column]
         named = set(self._named_columns())
         metadata = {column: plain for column, value in row.items() if column not in named and (plain := _plain(value)) is not None}
         return Document(
-            f"{self.name}:{key}", text or "", self.name, self.access, patient=None if patient is None else str(patient), metadata=metadata
+            f"{self.name}:{key}",
+            text or "",
+            self.name,
+            self.access,
+            patient=None if patient is None else str(patient),
+            metadata={"columns": metadata} if metadata else {},
         )
 
-    def _stem(self, path: Path) -> str:
-        relative = path.name if self.path.is_file() else path.relative_to(self.path).as_posix()
-        return next(relative.removesuffix(suffix) for suffix in _SUFFIXES if relative.endswith(suffix))
+    def _relative(self, path: Path) -> str:
+        return path.name if self.path.is_file() else path.relative_to(self.path).as_posix()
 
 
 def _plain(value: object) -> Json:

@@ -1,5 +1,6 @@
 """In: the MIMIC-IV-Note folder. Out: one `Document` for each discharge summary and radiology report. Next: `corpus`."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import field
 from pathlib import Path
@@ -11,6 +12,8 @@ from pydantic.dataclasses import dataclass
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.sources.document import Access, Document, Record, Rejection
 from clinical_modernbert.sources.tables import column_names, numbered_rows
+
+logger = logging.getLogger(__name__)
 
 _TABLES = ("discharge", "radiology")
 _COLUMNS = ("note_id", "subject_id", "text")
@@ -41,6 +44,9 @@ class MimicNotes:
         found = {file.name.partition(".")[0]: file for file in reversed(candidates) if file.is_file()}
         if not found:
             raise DataError(f"no note/discharge.csv.gz or note/radiology.csv.gz ({self.path}). Give the mimic-iv-note folder.")
+        for table in _TABLES:
+            if table not in found:
+                logger.warning("%s: no %s table; the corpus will be without it", self.path, table)
         return [found[table] for table in _TABLES if table in found]
 
     def read(self, path: Path) -> Iterator[Record]:

@@ -1,13 +1,17 @@
 """In: a path a user named. Out: its input files in order, and byte streams whose damage is a `DataError`. Next: every source."""
 
 import gzip
+import logging
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from clinical_modernbert.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 MAX_LINE_BYTES = 64 * 2**20
 
@@ -27,9 +31,15 @@ def list_files(path: Path, suffixes: Sequence[str]) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"no such file or folder ({path}). Check the path.")
-    found = [file for file in path.rglob("*") if file.name.endswith(tuple(suffixes)) and not file.name.startswith(".") and file.is_file()]
+    files = [file for file in path.rglob("*") if not file.name.startswith(".") and file.is_file()]
+    found = [file for file in files if file.name.endswith(tuple(suffixes))]
     if not found:
         raise DataError(f"no {' or '.join(suffixes)} file in this folder ({path}). Check the path.")
+    others = Counter(file.suffix or "no ending" for file in files if not file.name.endswith(tuple(suffixes)))
+    if others:
+        logger.warning(
+            "%s: left out, as their kind is not read here: %s", path, ", ".join(f"{n} {kind}" for kind, n in others.most_common())
+        )
     return sorted(found, key=lambda file: (file.name, file))
 
 
@@ -41,6 +51,8 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         DataError: the file cannot be opened or, at any later read, is damaged or cut off.
     """
     try:
+        if path.suffix == ".gz" and path.stat().st_size == 0:
+            raise EOFError
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             yield cast(BinaryIO, stream)
     except (EOFError, zlib.error, gzip.BadGzipFile):

@@ -1,9 +1,11 @@
 """How many tokens a vocabulary spends on text."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clinical_modernbert.tokenization.tokenizer import Tokenizer
+
+_TEXTS_PER_CALL = 256
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,13 @@ class Fertility:
         return self.num_bytes / max(self.tokens, 1)
 
 
-def fertility(tokenizer: Tokenizer, texts: Iterable[str]) -> Fertility:
+def fertility(tokenizer: Tokenizer, texts: Sequence[str]) -> Fertility:
     """Measure `tokenizer` on `texts`."""
     documents = words = tokens = num_bytes = 0
-    for text in texts:
-        documents += 1
-        words += len(text.split())
-        tokens += len(tokenizer.encode_batch([text])[0])
-        num_bytes += len(text.encode("utf-8", "replace"))
+    for start in range(0, len(texts), _TEXTS_PER_CALL):
+        batch = texts[start : start + _TEXTS_PER_CALL]
+        documents += len(batch)
+        words += sum(len(text.split()) for text in batch)
+        tokens += sum(len(ids) for ids in tokenizer.encode_batch(batch))
+        num_bytes += sum(len(text.encode("utf-8", "replace")) for text in batch)
     return Fertility(documents, words, tokens, num_bytes)

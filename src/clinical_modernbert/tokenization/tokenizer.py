@@ -35,21 +35,24 @@ class Encoded:
 
 
 class Tokenizer:
-    """Turns text into ids; never adds special tokens, never truncates, and reads `[MASK]` in a text as plain text.
+    """Turns text into ids; never adds special tokens, never truncates, and reads special tokens in a text as plain text.
 
     Args:
         backend: a byte-level BPE of the tokenizers library that knows all of `SPECIAL_TOKENS`.
 
     Raises:
-        DataError: a special token is missing.
+        DataError: it is of another kind, or a special token is missing.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         missing = [token for token in SPECIAL_TOKENS.values() if backend.token_to_id(token) is None]
         if missing:
             raise DataError(f"the tokenizer has no {', '.join(missing)}. Use a ModernBERT tokenizer, or `cmbert tokenizer train`.")
+        if not isinstance(backend.model, tokenizers.models.BPE) or "ByteLevel" not in str(backend.pre_tokenizer):
+            raise DataError("the tokenizer is not a byte-level BPE. Use a ModernBERT tokenizer, or `cmbert tokenizer train`.")
         backend.no_truncation()
         backend.no_padding()
+        backend.encode_special_tokens = True
         self._backend = backend
         self.cls_id, self.sep_id = self._id("cls_token"), self._id("sep_token")
         self.pad_id, self.mask_id = self._id("pad_token"), self._id("mask_token")
@@ -102,15 +105,30 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.int64]]:
         """Ids of each text. Faster than `encode`, on all cores."""
-        self._backend.encode_special_tokens = True
         encodings = self._backend.encode_batch_fast([_valid(text) for text in texts], add_special_tokens=False)
         return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
 
-    def encode(self, text: str, *, read_mask: bool = False) -> Encoded:
-        """Ids and character offsets of one text; `read_mask` reads `[MASK]` as the mask token, with the space before it."""
-        self._backend.encode_special_tokens = not read_mask
+    def encode(self, text: str) -> Encoded:
+        """Ids and character offsets of one text."""
         encoding = self._backend.encode(_valid(text), add_special_tokens=False)
         return Encoded(np.array(encoding.ids, dtype=np.int64), np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2))
+
+    def encode_masked(self, text: str) -> Encoded:
+        """As `encode`, but `[MASK]` is the mask token; it takes the white space before it where the vocabulary says so."""
+        mask = SPECIAL_TOKENS["mask_token"]
+        takes_space = self._backend.get_added_tokens_decoder()[self.mask_id].lstrip
+        parts: list[Encoded] = []
+        begin = 0
+        pieces = text.split(mask)
+        for number, piece in enumerate(pieces, start=1):
+            kept = piece.rstrip() if takes_space and number < len(pieces) else piece
+            encoded = self.encode(kept)
+            parts.append(Encoded(encoded.ids, encoded.offsets + begin))
+            end = begin + len(piece) + len(mask)
+            parts.append(Encoded(np.array([self.mask_id]), np.array([[begin + len(kept), end]])))
+            begin = end
+        ids, offsets = zip(*((part.ids, part.offsets) for part in parts[:-1]), strict=True)
+        return Encoded(np.concatenate(ids), np.concatenate(offsets))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; special tokens by their names."""

@@ -1,5 +1,6 @@
 """Learn a vocabulary."""
 
+import logging
 from collections.abc import Iterable
 
 import tokenizers
@@ -7,6 +8,8 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.tokenization.tokenizer import SPECIAL_TOKENS, Tokenizer
+
+logger = logging.getLogger(__name__)
 
 MIN_VOCAB_SIZE = 256 + len(SPECIAL_TOKENS)
 """One id a byte, so that any text has ids."""
@@ -36,6 +39,8 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         show_progress=False,
     )
     backend.train_from_iterator(texts, trainer)
+    if backend.get_vocab_size() < vocab_size:
+        logger.warning("the texts gave a vocabulary of %s ids, not %s", f"{backend.get_vocab_size():,}", f"{vocab_size:,}")
     cls, sep = SPECIAL_TOKENS["cls_token"], SPECIAL_TOKENS["sep_token"]
     backend.post_processor = processors.TemplateProcessing(
         single=f"{cls} $A {sep}",
