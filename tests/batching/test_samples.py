@@ -34,6 +34,7 @@ def test_mixture_repeats_leaves_out_and_takes_shares(store, tokenizer):
     names = [store.source_names[i] for i in store.sources[samples.document]]
     copies = np.bincount(samples.document, minlength=len(store))
     assert set(names) == {"short"}
+    assert samples.left_out == (store.sources == store.source_names.index("long")).sum()
     assert set(copies[store.sources == store.source_names.index("short")]) == {2, 3}
     assert len(samples) == pytest.approx(2.5 * (store.sources == 0).sum(), rel=0.1)
 

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 
 from clinical_modernbert.batching import TokenStore
 from clinical_modernbert.corpus import Corpus
+from clinical_modernbert.errors import DataError
 from clinical_modernbert.tokenization import train
 
 
@@ -25,6 +27,18 @@ def test_it_is_made_once(corpus, store, tokenizer, monkeypatch):
 
 def test_another_tokenizer_has_another_store(corpus, store):
     assert TokenStore.open(corpus, "train", train(corpus.texts(), 300)).fingerprint != store.fingerprint
+
+
+@pytest.mark.parametrize("name", ["train.tokens", "train.offsets", "train.sources", "index.json"])
+def test_a_cut_off_file_is_found(corpus, store, tokenizer, name):
+    path = corpus.folder / "tokens" / store.fingerprint / name
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    try:
+        with pytest.raises(DataError, match="damaged or outdated token store"):
+            TokenStore.open(corpus, "train", tokenizer)
+    finally:
+        path.write_bytes(data)
 
 
 def test_the_manifest_learns_the_tokens_of_each_shard(corpus, store):

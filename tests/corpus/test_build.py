@@ -169,6 +169,71 @@ def test_later_versions_replace_earlier_ones_and_deletions_withdraw(tmp_path, mo
     assert corpus.manifest.dropped == {"superseded": 2, "withdrawn": 2}
 
 
+def test_a_new_version_brings_its_other_languages_along(tmp_path, monkeypatch):
+    records = [
+        document("files:1", "one"),
+        document("files:1#ger", "eins"),
+        document("files:1", "one, new", 2),
+        document("files:1#fre", "un", 2),
+    ]
+    monkeypatch.setattr(Files, "read", versions(*records))
+    corpus = build_corpus([Files(write_notes(tmp_path / "n.jsonl", []))], tmp_path / "corpus")
+    assert sorted(text for split in ("train", "validation") for text in corpus.texts(split)) == ["one, new", "un"]
+    assert corpus.manifest.dropped == {"superseded": 2}
+
+
+def test_files_that_differ_in_their_ending_alone_are_both_read(tmp_path):
+    write_notes(tmp_path / "notes.jsonl", [{"text": "from json"}])
+    (tmp_path / "notes.csv").write_text("text\nfrom csv\n")
+    corpus = build_corpus(CorpusSettings(sources=[Files(tmp_path)], validation_fraction=0), tmp_path / "corpus")
+    assert sorted(corpus.texts()) == ["from csv", "from json"]
+
+
+def test_two_sources_of_one_name_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="give each a `name`"):
+        CorpusSettings(sources=[Files(tmp_path / "a"), Files(tmp_path / "b")])
+
+
+def test_records_that_share_an_id_are_counted_and_told(tmp_path, caplog):
+    path = write_notes(tmp_path / "n.jsonl", [{"text": f"visit {i}", "subject": "7"} for i in range(3)])
+    corpus = build_corpus([Files(path, id_column="subject")], tmp_path / "corpus")
+    assert corpus.manifest.dropped == {"superseded": 2}
+    assert "set id_column to one that is unique" in caplog.text
+
+
+def test_columns_of_a_user_are_not_taken_for_concepts_or_versions(tmp_path):
+    rows = [{"text": f"text {i}", "concept": ["a"], "version": "2", "synonyms": "text", "pid": str(i % 3)} for i in range(30)]
+    path = write_notes(tmp_path / "n.jsonl", rows)
+    settings = CorpusSettings(sources=[Files(path, patient_column="pid")], validation_fraction=0.5, held_out_concepts=0.5)
+    frames = [frame for split in ("train", "validation") for _, frame in build_corpus(settings, tmp_path / "c").shards(split)]
+    assert sum(map(len, frames)) == 30
+    assert sum(len(set(frame["patient"])) for frame in frames) == 3
+
+
+def test_refused_records_of_one_kind_are_one_entry(tmp_path):
+    path = tmp_path / "n.jsonl"
+    path.write_text('{"text": "fine"}\n' + "{broken\n" * 3000)
+    refused = build_corpus([Files(path)], tmp_path / "corpus").manifest.refused
+    assert len(refused) == 1
+    assert refused[0].records == 3000
+    assert str(refused[0]).startswith(f"3,000 records of {path}: ")
+    assert "line 2" in refused[0].where
+    assert "line 3000" not in refused[0].where
+
+
+def test_overwriting_leaves_foreign_files_alone(settings, corpus):
+    (corpus.folder / "thesis.txt").write_text("mine")
+    build_corpus(settings.model_copy(update={"seed": 5}), corpus.folder, overwrite=True)
+    assert (corpus.folder / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("damage", ["[]", "null", "{", '{"format_version": 1}', '{"format_version": 99}'])
+def test_a_damaged_manifest_is_one_clear_error(corpus, damage):
+    (corpus.folder / "manifest.json").write_text(damage)
+    with pytest.raises(DataError, match="damaged manifest|corpus format 99"):
+        Corpus.open(corpus.folder)
+
+
 def test_a_record_that_returns_after_its_deletion_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(Files, "read", versions(document("files:1", "a"), Deletion("files:1"), document("files:1", "b")))
     corpus = build_corpus([Files(write_notes(tmp_path / "n.jsonl", []))], tmp_path / "corpus")

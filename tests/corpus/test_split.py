@@ -28,5 +28,9 @@ def test_phrase_search_equals_the_plain_definition(text, phrase):
     assert PhraseSet([" ".join(phrase)]).occur_in(" ".join(text)) == plain
 
 
+def test_phrases_are_compared_in_one_unicode_form():
+    assert PhraseSet(["Sjo\u0308gren syndrome"]).occur_in("with Sj\u00f6gren syndrome")
+
+
 def test_words_fold_case_and_drop_punctuation():
     assert words("Non-Hodgkin’s, STAGE_2") == ["non", "hodgkin", "s", "stage", "2"]

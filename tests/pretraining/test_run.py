@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from clinical_modernbert.batching import Cursor, PackedBatch
 from clinical_modernbert.corpus import CorpusSettings, build_corpus
@@ -18,7 +18,7 @@ from clinical_modernbert.errors import CheckpointError, ConfigError, TrainingErr
 from clinical_modernbert.model import hf
 from clinical_modernbert.pretraining import checkpoint, loop
 from clinical_modernbert.pretraining.loop import accumulate, make_loader
-from clinical_modernbert.pretraining.run import Run, open_run, pretrain
+from clinical_modernbert.pretraining.run import Run, open_run, planned_config, pretrain
 from clinical_modernbert.progress import silent
 from clinical_modernbert.tokenization import Tokenizer
 
@@ -142,6 +142,72 @@ def test_a_damaged_checkpoint_is_one_clear_error(whole, corpus, recipe, tmp_path
     tensors.write_bytes(tensors.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match="damaged checkpoint"):
         pretrain(recipe(), corpus, tmp_path / "run", resume=True)
+
+
+def test_the_checkpoint_before_a_removed_one_is_used(whole, corpus, recipe, tmp_path):
+    shutil.copytree(whole.folder, tmp_path / "run", symlinks=True)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    shutil.rmtree((checkpoints / "latest").resolve())
+    with pytest.raises(ConfigError, match="already holds a run"):
+        pretrain(recipe(), corpus, tmp_path / "run")
+    assert_same(pretrain(recipe(), corpus, tmp_path / "run", resume=True), whole)
+
+
+def test_optimizer_state_that_lacks_a_tensor_is_refused(whole, corpus, recipe, tmp_path):
+    shutil.copytree(whole.folder, tmp_path / "run", symlinks=True)
+    path = tmp_path / "run" / "checkpoints" / "latest" / "trainer" / "tensors.safetensors"
+    tensors = load_file(path)
+    tensors.pop(next(name for name in tensors if "layers.1" in name))
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match="damaged checkpoint"):
+        pretrain(recipe(), corpus, tmp_path / "run", resume=True)
+
+
+def test_what_an_interrupted_start_left_is_not_used(corpus, recipe, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(recipe("tokenizer.train=290"), corpus, tmp_path / "run")
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(recipe(), corpus, tmp_path / "run")
+    assert len(Tokenizer.load(tmp_path / "run" / "tokenizer")) == 300
+
+
+def test_overwriting_removes_a_run_and_nothing_else(whole, corpus, recipe, tmp_path):
+    shutil.copytree(whole.folder, tmp_path / "run", symlinks=True)
+    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    inside = recipe(f"init={tmp_path / 'run' / 'checkpoints' / 'latest' / 'model'}", "model=null", "tokenizer={from_init: true}")
+    with pytest.raises(ConfigError, match="would overwrite"):
+        pretrain(inside, corpus, tmp_path / "run", overwrite=True)
+    with pytest.raises(ConfigError, match="contradict"):
+        pretrain(recipe(), corpus, tmp_path / "run", overwrite=True, resume=True)
+    with pytest.raises(ConfigError, match="'quantum'"):
+        pretrain(recipe("device=quantum"), corpus, tmp_path / "run", overwrite=True)
+    assert_same(Run(tmp_path / "run"), whole)
+    pretrain(recipe().limited(500), corpus, tmp_path / "run", overwrite=True)
+    assert (tmp_path / "run" / "thesis.txt").read_text() == "mine"
+
+
+def test_a_folder_that_is_no_run_is_left_alone(corpus, recipe, tmp_path):
+    (tmp_path / "docs" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="is no run but holds 'checkpoints'"):
+        pretrain(recipe(), corpus, tmp_path / "docs", overwrite=True)
+
+
+def test_rows_longer_than_the_model_to_start_from_are_refused(whole, corpus, recipe, tmp_path):
+    settings = recipe(f"init={whole.model}", "model=null", "tokenizer={from_init: true}", "phases.0.max_tokens=1024")
+    with pytest.raises(ConfigError, match="1024 tokens, but the model has 512 positions"):
+        open_run(settings, corpus, tmp_path / "run")
+
+
+def test_the_plan_counts_the_parameters_that_are_trained(whole, recipe):
+    assert planned_config(recipe()).num_parameters == whole.environment()["parameters"]
+
+
+def test_what_is_cut_or_left_out_is_in_the_metrics(whole):
+    counts = [line for line in whole.metrics() if "samples" in line]
+    assert [line["phase"] for line in counts] == ["one", "two"]
+    assert all({"split_documents", "hard_cuts", "left_out"} <= line.keys() for line in counts)
 
 
 def opened(recipe, corpus, folder, *overrides) -> loop.Training:

@@ -111,6 +111,14 @@ def test_missing_damaged_and_foreign_tokenizers_are_refused_in_one_line(tmp_path
         Tokenizer.load(tmp_path)
 
 
+def test_a_tokenizer_of_another_kind_is_refused():
+    import tokenizers
+
+    backend = tokenizers.Tokenizer(tokenizers.models.WordPiece({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "[PAD]": 3, "[MASK]": 4}))
+    with pytest.raises(DataError, match="not a byte-level BPE"):
+        Tokenizer(backend)
+
+
 def test_fertility_counts_by_hand(tokenizer):
     measured = fertility(tokenizer, ["ab cd", "e\n"])
     assert (measured.documents, measured.words, measured.num_bytes) == (2, 3, 7)

@@ -1,0 +1,85 @@
+import json
+
+import polars as pl
+import pytest
+
+from clinical_modernbert.cli.main import main
+from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, hf
+from clinical_modernbert.model.init import initialize
+from clinical_modernbert.tokenization import train
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    tokenizer = train(["Started on lisinopril for hypertension."] * 3, 300)
+    special = {"pad_token_id": tokenizer.pad_id, "cls_token_id": tokenizer.cls_id, "bos_token_id": tokenizer.cls_id}
+    special |= {"sep_token_id": tokenizer.sep_id, "eos_token_id": tokenizer.sep_id}
+    shape = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 32}
+    network = ModernBertForMaskedLM(ModernBertConfig(vocab_size=320, **shape, **special))
+    initialize(network, 0)
+    folder = tmp_path_factory.mktemp("model")
+    hf.save(network, folder)
+    tokenizer.save(folder, 32)
+    return folder
+
+
+@pytest.fixture
+def notes(tmp_path):
+    path = tmp_path / "notes.jsonl"
+    path.write_text("".join(json.dumps({"text": f"note {i} " * (i + 1), "key": f"k{i}"}) + "\n" for i in range(7)) + "{broken\n")
+    return path
+
+
+def test_vectors_come_in_the_order_of_the_file_and_refusals_are_told(model, notes, tmp_path, capsys):
+    assert main(["embed", str(model), str(notes), "-o", str(tmp_path / "v.parquet"), "--id-column", "key", "-q"]) == 0
+    frame = pl.read_parquet(tmp_path / "v.parquet")
+    assert frame["id"].to_list() == [f"files:k{i}" for i in range(7)]
+    assert frame["vector"].dtype == pl.Array(pl.Float32, 8)
+    printed = capsys.readouterr()
+    assert "7 vectors of 8, 1 records refused" in printed.out
+    assert "line 8" in printed.err
+
+
+def test_the_input_and_existing_files_are_not_overwritten(model, notes, tmp_path, capsys):
+    assert main(["embed", str(model), str(notes), "-o", str(notes), "--overwrite"]) == 1
+    (tmp_path / "v.parquet").write_text("mine")
+    assert main(["embed", str(model), str(notes), "-o", str(tmp_path / "v.parquet")]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "v.parquet").read_text() == "mine"
+    assert notes.read_text().startswith('{"text"')
+
+
+def test_no_readable_text_is_an_error(model, notes, tmp_path, capsys):
+    assert main(["embed", str(model), str(notes), "-o", str(tmp_path / "v.parquet"), "--text-column", "body", "-q"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: no text could be read")
+    assert not (tmp_path / "v.parquet").exists()
+
+
+def test_fill_mask_prints_candidates_and_json(model, capsys):
+    assert main(["fill-mask", str(model), "Started on [MASK].", "--top-k", "3"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert main(["fill-mask", str(model), "Started on [MASK].", "--top-k", "2", "--json"]) == 0
+    assert {*json.loads(capsys.readouterr().out)[0]} == {"token", "probability"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["fill-mask", "{model}", "no mask"], "exactly one"),
+        (["fill-mask", "{tmp}", "a [MASK]"], "config.json"),
+        (["fill-mask", "{model}", "a [MASK]", "--device", "quantum"], "'quantum'"),
+        (["export", "hf", "{tmp}", "-o", "{tmp}/out"], "config.json"),
+        (["export", "hf", "{model}", "-o", "{tmp}", "--overwrite"], "exists"),
+        (["pretrain", "--recipe", "nope", "--dry-run"], "no recipe 'nope'"),
+        (["pretrain", "--recipe", "tiny-cpu", "--dry-run", "--set", "phases.0.tokens=[1,"], "not valid YAML"),
+        (["pretrain", "--recipe", "tiny-cpu", "--dry-run", "--set", "phases.0.mixture.files=-1"], "phases.0.mixture.files"),
+        (["pretrain", "--recipe", "tiny-cpu", "--dry-run", "--set", "phases.0.optimizer.peak_lr=.inf"], "peak_lr"),
+        (["tokenizer", "report", "{tmp}", "--corpus", "{tmp}"], "no corpus"),
+    ],
+)
+def test_a_users_mistake_is_one_line(model, tmp_path, capsys, arguments, says):
+    assert main([item.format(model=model, tmp=tmp_path) for item in arguments]) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert says in lines[0]
