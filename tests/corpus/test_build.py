@@ -230,7 +230,7 @@ def test_overwriting_leaves_foreign_files_alone(settings, corpus):
 @pytest.mark.parametrize("damage", ["[]", "null", "{", '{"format_version": 1}', '{"format_version": 99}'])
 def test_a_damaged_manifest_is_one_clear_error(corpus, damage):
     (corpus.folder / "manifest.json").write_text(damage)
-    with pytest.raises(DataError, match="damaged manifest|corpus format 99"):
+    with pytest.raises(DataError, match=r"damaged manifest|corpus format 99"):
         Corpus.open(corpus.folder)
 
 

@@ -33,7 +33,7 @@ def read(path: Path, **options: str) -> list[object]:
 @pytest.mark.parametrize("name", ["n.jsonl", "n.jsonl.gz", "n.csv", "n.csv.gz", "n.parquet"])
 def test_every_format_gives_the_same_documents(tmp_path: Path, name: str) -> None:
     first, second = read(write(tmp_path, name), id_column="id", patient_column="mrn", name="ward-notes")
-    assert first == Document("ward-notes:a", "First\nnote", "ward-notes", "credentialed", "p1", {"ward": "ICU"})
+    assert first == Document("ward-notes:a", "First\nnote", "ward-notes", "credentialed", "p1", {"columns": {"ward": "ICU"}})
     assert isinstance(second, Document)
     assert second.text == "Second — note"
 
@@ -77,7 +77,7 @@ def test_a_broken_line_is_rejected_by_number_and_the_rest_is_read(tmp_path: Path
     path.write_bytes(b'{"text": "one"}\n\n' + line + b'\n{"text": "smile \\ud83d\\ude00"}\n')
     first, rejection, last = read(path)
     assert rejection == Rejection(str(path), "line 3", reason)
-    assert [d.id for d in (first, last) if isinstance(d, Document)] == ["files:n-1", "files:n-4"]
+    assert [d.id for d in (first, last) if isinstance(d, Document)] == ["files:n.jsonl-1", "files:n.jsonl-4"]
 
 
 def test_long_text_of_other_columns_stays_out_of_the_metadata(tmp_path: Path) -> None:
