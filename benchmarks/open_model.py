@@ -171,7 +171,7 @@ def main() -> None:
     }
     result = {
         "format_version": 1,
-        "measured_on": "public text of ../shared/data",
+        "measured_on": "public text, see sources",
         "environment": {key: run.environment()[key] for key in ("torch", "python", "cores", "threads")},
         "token_store": fingerprint,
         "sources": [
