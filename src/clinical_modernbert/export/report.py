@@ -68,7 +68,7 @@ def _loss_curve(metrics: Sequence[dict[str, Any]], unigram_entropy: float | None
         axes.plot([line["tokens"] / 1e6 for line in points], [line[name] for line in points], lw=width, marker="o", ms=3, label=label)
     if unigram_entropy is not None:
         axes.axhline(unigram_entropy, color="0.5", lw=1, ls="--", label="knowing frequencies alone")
-    axes.legend(frameon=False)
+    figure.legend(frameon=False, loc="outside right upper", fontsize=8)
     return _svg(figure)
 
 
@@ -86,7 +86,7 @@ def _mean(lines: Sequence[dict[str, Any]], name: str) -> float:
 def _axes(title: str, unit: str) -> tuple[Any, Any]:
     from matplotlib.figure import Figure  # slow to import
 
-    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, loc="left", fontsize=11)
     axes.set_xlabel("million tokens of training")
