@@ -57,7 +57,7 @@ def cut(masked: Masked, context: int, tokenizer: Tokenizer) -> PackedBatch:
     """A masked document in pieces of `context` tokens, each between its own [CLS] and [SEP], as in training."""
     size = context - 2
     pieces = np.split(masked.input_ids, range(size, len(masked.input_ids), size))
-    ids = np.concatenate([np.concatenate([[tokenizer.cls_id], piece, [tokenizer.sep_id]]) for piece in pieces])
+    ids = np.concatenate([tokenizer.wrap(piece) for piece in pieces])
     cu_seqlens = np.cumsum([0, *(len(piece) + 2 for piece in pieces)]).astype(np.int32)
     zeros = np.zeros(len(pieces), dtype=np.int64)
     return PackedBatch(ids, cu_seqlens, masked.positions + 1 + 2 * (masked.positions // size), masked.labels, zeros, zeros)

@@ -66,7 +66,7 @@ class Loader:
         self.max_tokens = max_tokens
         self.masking = masking
         self._masker = Masker(tokenizer, masking.whole_word)
-        self._cls_id, self._sep_id = tokenizer.cls_id, tokenizer.sep_id
+        self._tokenizer = tokenizer
         self._seed, self._phase = seed, phase
         self._lengths = self.samples.lengths
         self._order: tuple[int, np.ndarray] | None = None
@@ -120,7 +120,7 @@ class Loader:
     def _ids(self, sample: int) -> np.ndarray:
         begin = self.store.offsets[self.samples.document[sample]]
         text = self.store.tokens[begin + self.samples.start[sample] : begin + self.samples.stop[sample]]
-        return np.concatenate([[self._cls_id], text, [self._sep_id]]).astype(np.int64)
+        return self._tokenizer.wrap(text)
 
     def _rng(self, stream: int, *key: int) -> np.random.Generator:
         return np.random.default_rng([stream, self._seed, self._phase, *key])

@@ -8,9 +8,7 @@ import numpy as np
 from clinical_modernbert.batching.batch import Ints
 from clinical_modernbert.batching.store import TokenStore
 from clinical_modernbert.errors import ConfigError
-
-SPECIAL_TOKENS_PER_SAMPLE = 2
-"""[CLS] and [SEP]."""
+from clinical_modernbert.tokenization import SPECIAL_TOKENS_PER_SEQUENCE
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Samples:
     @property
     def lengths(self) -> Ints:
         """Tokens of each sample in a row, special ones included."""
-        return self.stop - self.start + SPECIAL_TOKENS_PER_SAMPLE
+        return self.stop - self.start + SPECIAL_TOKENS_PER_SEQUENCE
 
 
 def cut(line_ends: Ints, length: int, limit: int) -> list[tuple[int, int]]:
@@ -75,7 +73,7 @@ def make_samples(store: TokenStore, ends_line: np.ndarray, max_tokens: int, mixt
     if not len(chosen):
         remedy = "Name its sources in the mixture" if len(store) else "Build a corpus with training documents"
         raise ConfigError(f"no document is left to train on ({len(store)} in the corpus, mixture {dict(mixture)}). {remedy}.")
-    limit = max_tokens - SPECIAL_TOKENS_PER_SAMPLE
+    limit = max_tokens - SPECIAL_TOKENS_PER_SEQUENCE
     lengths = store.lengths[chosen]
     fits = lengths <= limit
     long = {int(document): _cut_document(store, int(document), ends_line, limit) for document in np.unique(chosen[~fits])}

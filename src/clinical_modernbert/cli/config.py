@@ -19,7 +19,10 @@ def show(
     recipe: Annotated[str | None, typer.Argument(metavar="RECIPE|FILE", help="The name of a recipe, or a YAML file.")] = None,
     overrides: Set = None,
 ) -> None:
-    """Print all settings of a recipe or file as YAML, defaults and --set included; without a name, the recipes there are."""
+    """Print all settings of a recipe or file as YAML, defaults and --set included; without a name, the recipes there are.
+
+    Example: cmbert config show tiny-cpu --set seed=1
+    """
     sys.stdout.write(_load(recipe, overrides or []).to_yaml() if recipe else _list())
 
 
@@ -28,7 +31,10 @@ def validate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A YAML file: a recipe, or what `corpus build` reads.")],
     overrides: Set = None,
 ) -> None:
-    """Check a recipe or corpus file; one line, exit code 1 if it cannot be used."""
+    """Check a recipe or corpus file; one line, exit code 1 if it cannot be used.
+
+    Example: cmbert config validate corpus.yaml
+    """
     found = _load_file(file, overrides or [])
     sys.stdout.write(f"valid: {file} ({type(found).__name__})\n")
 

@@ -39,7 +39,10 @@ class Finding:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Report versions, cores, memory, disk, attention backends, extras and data; exit code 1 if something needed is missing."""
+    """Report versions, cores, memory, disk, attention backends, extras and data; exit code 1 if something needed is missing.
+
+    Example: cmbert doctor --json
+    """
     findings = [*machine(Path.cwd()), *packages(), *attention(), *extras(), *offline_switches(), *code_data()]
     missing = [finding for finding in findings if finding.needed and finding.remedy]
     if as_json:

@@ -15,13 +15,12 @@ from clinical_modernbert.model import hf
 from clinical_modernbert.model.device import choose_device
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.progress import Progress, silent
-from clinical_modernbert.tokenization import Tokenizer
+from clinical_modernbert.tokenization import SPECIAL_TOKENS_PER_SEQUENCE, Tokenizer
 
 Pooling = Literal["mean", "cls"]
 
 BATCH_TOKENS = 8192
 """Tokens that go through the model at once: what bounds memory."""
-_SPECIAL_TOKENS = 2
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class Encoder:
             raise DataError(f"the text has {len(masks)} [MASK]. Write exactly one.")
         position = int(masks[0])
         window = next(w for w in self._windows(len(ids)) if w.take_start <= position < w.take_stop)
-        piece = self._special(ids[window.start : window.stop])
+        piece = self.tokenizer.wrap(ids[window.start : window.stop])
         with torch.inference_mode():
             logits = self.model(*self._packed([piece]), torch.tensor([position - window.start + 1], device=self._device))[0]
             probabilities = logits.float().softmax(0)[: len(self.tokenizer)]  # ids beyond the tokenizer's only fill up the matrix
@@ -123,17 +122,14 @@ class Encoder:
         return next(self.model.parameters()).device
 
     def _windows(self, length: int) -> list[Window]:
-        return windows(length, self.model.config.max_position_embeddings - _SPECIAL_TOKENS)
-
-    def _special(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        return np.concatenate([[self.tokenizer.cls_id], ids, [self.tokenizer.sep_id]]).astype(np.int64)
+        return windows(length, self.model.config.max_position_embeddings - SPECIAL_TOKENS_PER_SEQUENCE)
 
     def _pieces(self, text: int, ids: npt.NDArray[np.int64]) -> Iterator[_Piece]:
         """The windows of one text; the first one's [CLS] and the last one's [SEP] are taken with it."""
         for window in self._windows(len(ids)):
             start = 0 if window.take_start == 0 else window.take_start - window.start + 1
             stop = window.take_stop - window.start + 1 + (window.take_stop == len(ids))
-            yield _Piece(text, self._special(ids[window.start : window.stop]), slice(start, stop))
+            yield _Piece(text, self.tokenizer.wrap(ids[window.start : window.stop]), slice(start, stop))
 
     def _packed(self, pieces: Sequence[npt.NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor, int]:
         lengths = [len(ids) for ids in pieces]

@@ -4,7 +4,7 @@ Next: `batching` packs its ids, `inference` maps them to the text, `export` save
 """
 
 from clinical_modernbert.tokenization.fertility import Fertility, fertility
-from clinical_modernbert.tokenization.tokenizer import Tokenizer
+from clinical_modernbert.tokenization.tokenizer import SPECIAL_TOKENS_PER_SEQUENCE, Tokenizer
 from clinical_modernbert.tokenization.train import train
 
-__all__ = ["Fertility", "Tokenizer", "fertility", "train"]
+__all__ = ["SPECIAL_TOKENS_PER_SEQUENCE", "Fertility", "Tokenizer", "fertility", "train"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,9 @@ SPECIAL_TOKENS = {
     "mask_token": "[MASK]",
 }
 """Role -> token, under the names of `tokenizer_config.json`."""
+
+SPECIAL_TOKENS_PER_SEQUENCE = 2
+"""[CLS] and [SEP]; see `Tokenizer.wrap`."""
 
 _LINE_END = "Ċ"
 """How byte-level BPE spells a line feed."""
@@ -129,6 +133,10 @@ class Tokenizer:
             begin = end
         ids, offsets = zip(*((part.ids, part.offsets) for part in parts[:-1]), strict=True)
         return Encoded(np.concatenate(ids), np.concatenate(offsets))
+
+    def wrap(self, ids: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+        """The ids between [CLS] and [SEP]: one sequence as the model sees it."""
+        return np.concatenate([[self.cls_id], ids, [self.sep_id]]).astype(np.int64)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; special tokens by their names."""
