@@ -26,7 +26,7 @@ from clinical_modernbert.export.report import Cloze, write_report
 from clinical_modernbert.model import hf
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.pretraining.checkpoint import read_state
-from clinical_modernbert.pretraining.loop import make_loader
+from clinical_modernbert.pretraining.masked import make_loader
 from clinical_modernbert.pretraining.objective import masked_loss
 from clinical_modernbert.pretraining.run import Run, open_run
 from clinical_modernbert.tokenization import Tokenizer

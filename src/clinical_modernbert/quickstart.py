@@ -49,7 +49,7 @@ def quickstart(output: Path, *, overwrite: bool = False, progress: Progress = si
     model = export_hf(run.model, output / "model", overwrite=True)
     encoder = Encoder.from_pretrained(model)
     cloze = [Cloze(text, encoder.fill_mask(text, top_k=3)) for text in CLOZE]
-    summary = summarise(run, corpus, encoder.tokenizer) | {"seconds": round(time.monotonic() - began, 1)}
+    summary = summarise(run, corpus, Tokenizer.load(model)) | {"seconds": round(time.monotonic() - began, 1)}
     atomic.write_json(output / "summary.json", summary)
     write_report(run, corpus.manifest, output / "report", summary=summary, cloze=cloze)
     return Result(output, summary, cloze)

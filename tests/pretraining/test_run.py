@@ -17,8 +17,9 @@ from clinical_modernbert.corpus import CorpusSettings, build_corpus
 from clinical_modernbert.errors import CheckpointError, ConfigError, TrainingError
 from clinical_modernbert.model import hf
 from clinical_modernbert.pretraining import checkpoint, loop
-from clinical_modernbert.pretraining.loop import accumulate, make_loader
+from clinical_modernbert.pretraining.masked import accumulate, make_loader
 from clinical_modernbert.pretraining.run import Run, open_run, planned_config, pretrain
+from clinical_modernbert.pretraining.training import Training
 from clinical_modernbert.progress import silent
 from clinical_modernbert.tokenization import Tokenizer
 
@@ -210,7 +211,7 @@ def test_what_is_cut_or_left_out_is_in_the_metrics(whole):
     assert all({"split_documents", "hard_cuts", "left_out"} <= line.keys() for line in counts)
 
 
-def opened(recipe, corpus, folder, *overrides) -> loop.Training:
+def opened(recipe, corpus, folder, *overrides) -> Training:
     return open_run(recipe(*overrides), corpus, folder)
 
 

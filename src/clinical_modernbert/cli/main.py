@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from clinical_modernbert import __version__
-from clinical_modernbert.cli import bench, config, corpus, doctor, export, pretrain, quickstart, tokenizer, use
+from clinical_modernbert.cli import analyze, bench, config, corpus, doctor, export, pretrain, quickstart, tokenizer, use
 from clinical_modernbert.cli.failures import describe
 
 VERBOSITY = ("-v", "--verbose", "-q", "--quiet")
@@ -39,6 +39,7 @@ app.command("quickstart")(quickstart.quickstart)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(tokenizer.app, name="tokenizer")
 app.command("pretrain")(pretrain.pretrain)
+app.add_typer(analyze.app, name="analyze")
 app.command("embed")(use.embed)
 app.command("fill-mask")(use.fill_mask)
 app.add_typer(export.app, name="export")

@@ -13,6 +13,7 @@ import polars as pl
 from clinical_modernbert import atomic
 from clinical_modernbert.corpus.manifest import Corpus, Manifest, Shard, SourceSummary
 from clinical_modernbert.corpus.merge import HELD_OUT, SPLITS, SUPERSEDED, Row, Split, merge, plan
+from clinical_modernbert.corpus.pairs import PairWriter
 from clinical_modernbert.corpus.settings import CorpusSettings
 from clinical_modernbert.corpus.staging import SCHEMA, Refusal, Staged, Unit, stage
 from clinical_modernbert.errors import ClinicalModernBertError, ConfigError, DataError
@@ -73,7 +74,7 @@ def build_corpus(
 
 def _clear(output: Path) -> None:
     """Remove what a build writes, and nothing else that may lie there."""
-    for name in (*SPLITS, "dropped", "tokens", _STAGING):
+    for name in (*SPLITS, "pairs", "dropped", "tokens", _STAGING):
         shutil.rmtree(output / name, ignore_errors=True)
     (output / "manifest.json").unlink(missing_ok=True)
 
@@ -114,16 +115,18 @@ def _write(
     identity: dict[str, Any],
     progress: Progress,
 ) -> Manifest:
-    for split in SPLITS:
-        shutil.rmtree(output / split, ignore_errors=True)
+    for name in (*SPLITS, "pairs"):
+        shutil.rmtree(output / name, ignore_errors=True)
     found = plan(staged, settings)
     dropped: Counter[tuple[str, str]] = Counter()
     counts = _Counts()
+    pairs = PairWriter(output / _STAGING / "pairs", output, settings.pairs, found)
     writers: dict[Split, _ShardWriter] = {split: _ShardWriter(output, split, settings.shard_megabytes * 2**20) for split in SPLITS}
     with progress("Writing", total=sum(item.documents for item in staged), unit="documents") as advance:
         for split, row in merge(staged, found, settings, dropped, advance):
             size = len(row["text"].encode("utf-8"))
             writers[split].add(row, size)
+            pairs.add(row, split)
             counts.add(row["source"], row["access"], split, size)
     for unit, item in zip(units, staged, strict=True):
         counts.read[unit.source.name] += item.documents
@@ -134,6 +137,7 @@ def _write(
         inputs=identity["inputs"],
         sources=[counts.summary(source, dropped) for source in _by_name(settings.sources)],
         shards=[shard for split in SPLITS for shard in writers[split].close()],
+        pairs=pairs.close(),
         refused=refused,
         held_out_concepts=len(found.held_out),
     )

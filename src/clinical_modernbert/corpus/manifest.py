@@ -12,6 +12,7 @@ import polars as pl
 
 from clinical_modernbert import atomic
 from clinical_modernbert.corpus.merge import Split
+from clinical_modernbert.corpus.pairs import PairFile
 from clinical_modernbert.corpus.staging import Refusal
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.sources import Access
@@ -54,6 +55,7 @@ class Manifest:
     shards: list[Shard]
     refused: list[Refusal]
     held_out_concepts: int
+    pairs: list[PairFile] = field(default_factory=list)
     format_version: int = FORMAT_VERSION
 
     @property
@@ -107,6 +109,7 @@ class Manifest:
             shards=[Shard(**item) for item in data["shards"]],
             refused=[Refusal(**item) for item in data["refused"]],
             held_out_concepts=data["held_out_concepts"],
+            pairs=[PairFile(**item) for item in data.get("pairs", ())],
         )
 
 
@@ -140,6 +143,23 @@ class Corpus:
         """The texts of one split, in order."""
         for _, frame in self.shards(split):
             yield from frame["text"]
+
+    def pair_file(self, name: str) -> Path:
+        """`pairs/NAME.parquet`, checked against its hash; `name` is a split or `concepts`.
+
+        Raises:
+            DataError: the corpus was built without pairs, or the file is missing or changed.
+        """
+        for file in self.manifest.pairs:
+            if file.path == f"pairs/{name}.parquet":
+                path = self.folder / file.path
+                if path.is_file() and atomic.sha256(path) == file.sha256:
+                    return path
+                raise DataError(f"missing or changed file ({path}). Build the corpus again with --overwrite.")
+        raise DataError(
+            f"the corpus has no pairs ({self.folder}). Build it with code tables or abstracts among its sources, "
+            "or train without them: --set alignment.enabled=false."
+        )
 
     def count_tokens(self, fingerprint: str, tokens: dict[str, int]) -> None:
         """Note in the manifest how many tokens each shard (by path) has in the token store `fingerprint`, if it does not say so yet."""

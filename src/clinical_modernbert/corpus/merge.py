@@ -28,10 +28,11 @@ HELD_OUT = "held_out_synonym"
 
 @dataclass
 class Plan:
-    """What the first pass found: which row of an id is current, which concepts are held out, and their synonyms."""
+    """What the first pass found: which row of an id is current, what concepts are called, which are held out, and their synonyms."""
 
     current: dict[str, int] = field(default_factory=dict)
     withdrawn: set[int] = field(default_factory=set)
+    names: dict[str, str] = field(default_factory=dict)
     held_out: set[str] = field(default_factory=set)
     synonyms: PhraseSet = field(default_factory=lambda: PhraseSet(()))
 
@@ -59,6 +60,8 @@ def plan(units: Sequence[Staged], settings: CorpusSettings) -> Plan:
             versions[identity] = version
         languages.setdefault(identity.split("#")[0], []).append(identity)
         concept = metadata.get("concept")
+        if concept:
+            found.names.setdefault(concept, metadata["name"])
         if concept and hash_fraction(concept, settings.seed) < settings.held_out_concepts:
             found.held_out.add(concept)
             synonyms.extend(metadata.get("synonyms") or ())

@@ -1,11 +1,15 @@
 """What `cmbert corpus build` reads."""
 
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from clinical_modernbert.settings import Settings
 from clinical_modernbert.sources import AnySource, Files
+
+PairKind = Literal["synonym", "inclusion_term", "definition", "code_sentence", "parent", "title_abstract", "note_codes"]
+"""What two texts of a pair are to each other."""
+PAIR_KINDS: tuple[PairKind, ...] = get_args(PairKind)
 
 
 class CorpusSettings(Settings):
@@ -17,6 +21,8 @@ class CorpusSettings(Settings):
     """Share of patients (of documents, where no patient is known) in the validation split, chosen by hash; not for code tables."""
     held_out_concepts: float = Field(0.05, ge=0, lt=1)
     """Share of code-table concepts whose entries are validation, and whose synonyms stand in no training document."""
+    pairs: list[PairKind] = Field(default_factory=lambda: list(PAIR_KINDS))
+    """Kinds of text pairs written to `pairs/` for alignment; empty: none."""
     seed: int = 0
     """Enters the hashes of the split."""
     shard_megabytes: int = Field(64, ge=1)

@@ -1,21 +1,20 @@
 """A run -> one HTML page with its curves and tables, which opens from disk and loads nothing from outside."""
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from clinical_modernbert import atomic
 from clinical_modernbert.corpus import Manifest
 from clinical_modernbert.export.card import last_validation
+from clinical_modernbert.export.page import axes, environment, svg
 from clinical_modernbert.inference import Prediction
 from clinical_modernbert.pretraining.run import Run
 
+_TOKENS = "million tokens of training"
 _SMOOTHING = 20
 """Training steps that one point of the curve is the mean of, at most."""
 
@@ -28,76 +27,66 @@ class Cloze:
     predictions: Sequence[Prediction]
 
 
-def write_report(run: Run, corpus: Manifest, output: Path, *, summary: Mapping[str, Any], cloze: Sequence[Cloze] = ()) -> Path:
-    """Write `output`/index.html; `summary` is shown as a table at the top."""
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=True)
-    environment.filters["figure"] = _figure
-    template = environment.from_string((files(__package__) / "report.html.jinja").read_text(encoding="utf-8"))
-    page = template.render(
-        recipe=run.recipe(),
-        environment=run.environment(),
-        corpus=corpus,
-        summary=summary,
-        cloze=cloze,
-        validation=last_validation(run),
-        curves=[_loss_curve(run.metrics(), summary.get("unigram_entropy")), _rate_curve(run.metrics())],
+def write_report(
+    run: Run, corpus: Manifest, output: Path, *, summary: Mapping[str, Any], cloze: Sequence[Cloze] = (), sections: Sequence[Markup] = ()
+) -> Path:
+    """Write `output`/index.html; `summary` is shown as tiles at the top, `sections` are what other rooms have to say."""
+    metrics = run.metrics()
+    page = (
+        environment(__package__)
+        .get_template("report.html.jinja")
+        .render(
+            recipe=run.recipe(),
+            environment=run.environment(),
+            corpus=corpus,
+            summary=summary,
+            cloze=cloze,
+            sections=sections,
+            validation=last_validation(run),
+            curves=[_loss_curve(metrics, summary.get("unigram_entropy")), *_alignment_curve(metrics)],
+            rate_curve=_rate_curve(metrics),
+        )
     )
     path = output / "index.html"
     atomic.write_text(path, page)
     return path
 
 
-def _figure(value: Any) -> str:
-    """A number as people write it."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.4g}"
-
-
 def _loss_curve(metrics: Sequence[dict[str, Any]], unigram_entropy: float | None) -> Markup:
-    training = [line for line in metrics if "loss" in line]
-    validation = [line for line in metrics if "validation_loss" in line]
-    figure, axes = _axes("Masked-language loss", "nats a masked token")
-    step = max(1, min(_SMOOTHING, len(training) // 50))
-    groups = [training[i : i + step] for i in range(0, len(training), step)]
-    axes.plot([group[-1]["tokens"] / 1e6 for group in groups], [_mean(group, "loss") for group in groups], lw=1, label="training")
-    for name in sorted({key for line in validation for key in line if key.startswith("validation_loss")}):
+    drawn, found = axes("Masked-language loss", _TOKENS, "nats a masked token")
+    _smooth(found, metrics, "loss", "training")
+    for name in sorted({key for line in metrics for key in line if key.startswith("validation_loss")}):
         label = name.replace("validation_loss/", "held out: ").replace("validation_loss", "held out, all")
-        points = [line for line in validation if name in line]
-        width = 2.2 if name == "validation_loss" else 1
-        axes.plot([line["tokens"] / 1e6 for line in points], [line[name] for line in points], lw=width, marker="o", ms=3, label=label)
+        _points(found, metrics, name, label, 2.2 if name == "validation_loss" else 1)
     if unigram_entropy is not None:
-        axes.axhline(unigram_entropy, color="0.5", lw=1, ls="--", label="knowing frequencies alone")
-    figure.legend(frameon=False, loc="outside right upper", fontsize=8)
-    return _svg(figure)
+        found.axhline(unigram_entropy, color="0.5", lw=1, ls="--", label="knowing frequencies alone")
+    drawn.legend(frameon=False, loc="outside right upper", fontsize=8)
+    return svg(drawn)
+
+
+def _alignment_curve(metrics: Sequence[dict[str, Any]]) -> Iterator[Markup]:
+    if any("alignment_loss" in line for line in metrics):
+        drawn, found = axes("Alignment loss", _TOKENS, "nats a text")
+        _smooth(found, metrics, "alignment_loss", "training")
+        _points(found, metrics, "validation_alignment_loss", "held-out concepts", 2.2)
+        drawn.legend(frameon=False, loc="outside right upper", fontsize=8)
+        yield svg(drawn)
 
 
 def _rate_curve(metrics: Sequence[dict[str, Any]]) -> Markup:
-    training = [line for line in metrics if "loss" in line]
-    figure, axes = _axes("Learning rate", "")
-    axes.plot([line["tokens"] / 1e6 for line in training], [line["learning_rate"] for line in training], lw=1.2)
-    return _svg(figure)
+    drawn, found = axes("Learning rate", _TOKENS, "")
+    _points(found, metrics, "learning_rate", None, 1.2, marker="")
+    return svg(drawn)
 
 
-def _mean(lines: Sequence[dict[str, Any]], name: str) -> float:
-    return sum(float(line[name]) for line in lines) / len(lines)
+def _smooth(found: Any, metrics: Sequence[dict[str, Any]], name: str, label: str) -> None:
+    lines = [line for line in metrics if name in line]
+    step = max(1, min(_SMOOTHING, len(lines) // 50))
+    groups = [lines[i : i + step] for i in range(0, len(lines), step)]
+    means = [sum(float(line[name]) for line in group) / len(group) for group in groups]
+    found.plot([group[-1]["tokens"] / 1e6 for group in groups], means, lw=1, label=label)
 
 
-def _axes(title: str, unit: str) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure  # slow to import
-
-    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
-    axes = figure.subplots()
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.set_xlabel("million tokens of training")
-    axes.set_ylabel(unit)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _svg(figure: Any) -> Markup:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return Markup(text[text.index("<svg") :])
+def _points(found: Any, metrics: Sequence[dict[str, Any]], name: str, label: str | None, width: float, marker: str = "o") -> None:
+    lines = [line for line in metrics if name in line]
+    found.plot([line["tokens"] / 1e6 for line in lines], [line[name] for line in lines], lw=width, marker=marker, ms=3, label=label)

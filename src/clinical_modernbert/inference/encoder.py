@@ -11,9 +11,11 @@ import torch
 
 from clinical_modernbert.errors import ConfigError, DataError
 from clinical_modernbert.inference.windows import Window, windows
-from clinical_modernbert.model import hf
+from clinical_modernbert.model import foreign, hf
 from clinical_modernbert.model.device import choose_device
+from clinical_modernbert.model.foreign import ForeignModel, ForeignTokenizer
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
+from clinical_modernbert.model.init import initialize
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import SPECIAL_TOKENS_PER_SEQUENCE, Tokenizer
 
@@ -49,33 +51,51 @@ class Encoder:
         (1, 768)
     """
 
-    def __init__(self, model: ModernBertForMaskedLM, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, model: ModernBertForMaskedLM | ForeignModel, tokenizer: Tokenizer | ForeignTokenizer, pooling: Pooling = "mean"
+    ) -> None:
         if len(tokenizer) > model.config.vocab_size:
             raise ConfigError(f"the tokenizer has {len(tokenizer)} ids, the model {model.config.vocab_size}. Load both from one folder.")
         self.model = model.eval()
         self.tokenizer = tokenizer
+        self.pooling: Pooling = pooling
 
     @classmethod
     def from_pretrained(cls, folder: Path | str, *, device: str = "auto") -> "Encoder":
-        """Load a ModernBERT folder (config.json, model.safetensors, tokenizer.json).
+        """Load a ModernBERT folder (config.json, model.safetensors, tokenizer.json), or another Hugging Face encoder to compare with.
+
+        The other one goes through transformers, cannot fill masks, and pools as its `1_Pooling` says.
 
         Raises:
             CheckpointError: a file is missing or damaged, or a tensor does not belong.
             ConfigError: the model is one that this package cannot honour.
         """
-        return cls(hf.load(Path(folder), device=choose_device(device)), Tokenizer.load(folder))
+        folder, where = Path(folder), choose_device(device)
+        if hf.read_json(folder / "config.json").get("model_type") == "modernbert":
+            return cls(hf.load(folder, device=where), Tokenizer.load(folder), foreign.pooling_of(folder) or "mean")
+        return cls(*foreign.load(folder, where), foreign.pooling_of(folder) or "mean")
+
+    def untrained(self, seed: int) -> "Encoder":
+        """The same shape and tokenizer with random weights: what training has to beat."""
+        if isinstance(self.model, ForeignModel):
+            model: ModernBertForMaskedLM | ForeignModel = self.model.untrained(seed)
+        else:
+            model = ModernBertForMaskedLM(self.model.config)
+            initialize(model, seed)
+        return Encoder(model.to(self._device), self.tokenizer, self.pooling)
 
     def encode(
-        self, texts: Sequence[str], *, pooling: Pooling = "mean", batch_tokens: int = BATCH_TOKENS, progress: Progress = silent
+        self, texts: Sequence[str], *, pooling: Pooling | None = None, batch_tokens: int = BATCH_TOKENS, progress: Progress = silent
     ) -> npt.NDArray[np.float32]:
         """One vector a text: (len(texts), hidden), in the order of `texts`.
 
-        `mean` is over all tokens, [CLS] and [SEP] included; `cls` is the state of the first [CLS].
+        `mean` is over all tokens, [CLS] and [SEP] included; `cls` is the state of the first [CLS]; none takes `Encoder.pooling`.
 
         Raises:
             ConfigError: another `pooling`.
             DataError: one string instead of several.
         """
+        pooling = pooling or self.pooling
         if pooling not in get_args(Pooling):
             raise ConfigError(f"pooling {pooling!r} is none of {', '.join(get_args(Pooling))}.")
         if isinstance(texts, str):
@@ -101,6 +121,8 @@ class Encoder:
         Raises:
             DataError: no `[MASK]`, or more than one.
         """
+        if not isinstance(self.model, ModernBertForMaskedLM) or not isinstance(self.tokenizer, Tokenizer):
+            raise ConfigError("this model is no ModernBERT with a masked-language head. Fill masks with one that is.")
         ids = self.tokenizer.encode_masked(text).ids
         masks = np.flatnonzero(ids == self.tokenizer.mask_id)
         if len(masks) != 1:

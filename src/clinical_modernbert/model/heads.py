@@ -50,6 +50,12 @@ class ModernBertForMaskedLM(nn.Module):
         self.head = PredictionHead(config)
         self.decoder = TiedDecoder(config)
 
+    @property
+    def token_embeddings(self) -> Tensor:
+        """(V, D) the table that input ids are looked up in."""
+        weight: Tensor = self.model.embeddings.tok_embeddings.weight
+        return weight
+
     def encode(self, input_ids_T: Tensor, cu_seqlens: Tensor, max_seqlen: int) -> Tensor:
         """Hidden states (T, D) of a packed row; see `ModernBertModel.forward`."""
         out_TD: Tensor = self.model(input_ids_T, cu_seqlens, max_seqlen)

@@ -64,7 +64,7 @@ def load_config(folder: Path) -> ModernBertConfig:
         CheckpointError: no such folder or file, or no JSON object in it.
         ConfigError: it describes a model that is not supported.
     """
-    return ModernBertConfig.from_hf(_read_json(folder / _CONFIG))
+    return ModernBertConfig.from_hf(read_json(folder / _CONFIG))
 
 
 def load(
@@ -78,15 +78,28 @@ def load(
     load_report(folder)
     with torch.device("meta"):
         model = ModernBertForMaskedLM(load_config(folder), attention)
-    tensors: dict[str, Tensor] = {}
-    for path in _weight_files(folder):
-        with safe_open(path, "pt", device=str(device)) as file:
-            tensors |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors = read_tensors(folder, device)
     decoder = tensors.pop(_DECODER, tensors[_EMBEDDINGS])
     if not torch.equal(decoder, tensors[_EMBEDDINGS]):
         raise CheckpointError(f"{folder}: {_DECODER} differs from the embeddings. Only a tied decoder is supported.")
     model.load_state_dict({name: tensor.to(dtype) for name, tensor in tensors.items()}, strict=True, assign=True)
     return model.eval()
+
+
+def read_tensors(folder: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """Every tensor of a folder's safetensors by name.
+
+    Raises:
+        CheckpointError: there are none, or they cannot be read.
+    """
+    tensors: dict[str, Tensor] = {}
+    for path in _weight_files(folder):
+        try:
+            with safe_open(path, "pt", device=str(device)) as file:
+                tensors |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise _unreadable(path, error) from None
+    return tensors
 
 
 def save(model: ModernBertForMaskedLM, folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
@@ -111,7 +124,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _shards(folder: Path) -> list[Path]:
-    shard_of = _read_json(folder / _INDEX).get("weight_map")
+    shard_of = read_json(folder / _INDEX).get("weight_map")
     if not isinstance(shard_of, Mapping) or not all(isinstance(name, str) and Path(name).name == name for name in shard_of.values()):
         raise CheckpointError(f"{folder / _INDEX}: no weight_map of file names. Download the folder again.")
     return [folder / name for name in sorted(set(shard_of.values()))]
@@ -123,10 +136,15 @@ def _headers(path: Path) -> list[LoadedTensor]:
             parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             return [LoadedTensor(name, tuple(part.get_shape()), part.get_dtype(), path.name) for name, part in parts.items()]
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: no readable safetensors file ({error}). Download or copy it again.") from None
+        raise _unreadable(path, error) from None
 
 
-def _read_json(path: Path) -> Mapping[str, Any]:
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path}: no readable safetensors file ({error}). Download or copy it again.")
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    """The object in a JSON file of a model folder; raises CheckpointError where there is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -24,7 +24,7 @@ _REMEDY = "Delete that folder and resume again: the one before it is used."
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run is: `tokens` in all, `phase_tokens` of phase number `phase`, lines of metrics, and where its next row stands."""
+    """How far a run is: `tokens` in all, `phase_tokens` of phase number `phase`, lines of metrics, where its next row and pairs stand."""
 
     step: int = 0
     tokens: int = 0
@@ -32,6 +32,7 @@ class RunState:
     phase_tokens: int = 0
     metrics_lines: int = 0
     cursor: Cursor = field(default_factory=Cursor)
+    pair_cursor: Cursor = field(default_factory=Cursor)
 
 
 def save(
@@ -98,8 +99,10 @@ def read_state(path: Path) -> RunState:
     """
     state = _read(path)
     try:
+        state.setdefault("pair_cursor", {})  # runs from before there was alignment
         values = {item.name: state[item.name] for item in fields(RunState)}
-        return RunState(**values | {"cursor": Cursor(**state["cursor"])})
+        cursors = {name: Cursor(**state[name]) for name in ("cursor", "pair_cursor")}
+        return RunState(**values | cursors)
     except (KeyError, TypeError):
         raise CheckpointError(f"damaged checkpoint ({path}). {_REMEDY}") from None
 

@@ -31,12 +31,12 @@ class Plan:
 def plan(recipe: RunSettings, config: ModernBertConfig, device: torch.device) -> Plan:
     """Estimate what training `recipe` at the shape `config` takes on this machine."""
     rate = measure_matrix_rate(device)
-    flops = sum(_flops(config, phase) for phase in recipe.phases)
-    activations = max(_activation_bytes(config, phase) for phase in recipe.phases)
+    flops = sum(_flops(config, phase) for phase in recipe.stages)
+    activations = max(_activation_bytes(config, phase) for phase in recipe.stages)
     checkpoint = config.num_parameters * 12  # weights and two averages
     return Plan(
         parameters=config.num_parameters,
-        tokens=sum(phase.tokens for phase in recipe.phases),
+        tokens=sum(phase.tokens for phase in recipe.stages),
         peak_memory_bytes=config.num_parameters * _STATE_BYTES + activations + _FIXED_BYTES,
         disk_bytes=checkpoint * (recipe.checkpoint.keep_last + 1),
         hours=flops / (rate * _MATRIX_SHARE) / 3600,

@@ -22,10 +22,11 @@ from clinical_modernbert.model.device import choose_device
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.pretraining import checkpoint
-from clinical_modernbert.pretraining.loop import Training, train
+from clinical_modernbert.pretraining.loop import train
 from clinical_modernbert.pretraining.metrics import METRICS_FILE, read_metrics
 from clinical_modernbert.pretraining.optimizer import make_optimizer
 from clinical_modernbert.pretraining.settings import RunSettings
+from clinical_modernbert.pretraining.training import Training
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import Tokenizer
 from clinical_modernbert.tokenization import train as train_tokenizer
@@ -48,6 +49,18 @@ class Run:
     def model(self) -> Path:
         """The newest model, a folder that `Encoder.from_pretrained` and transformers load."""
         return self.folder / "checkpoints" / checkpoint.LATEST / "model"
+
+    def model_after(self, phase: int) -> Path:
+        """The newest model of phase number `phase` among the checkpoints that are kept.
+
+        Raises:
+            CheckpointError: none is left of that phase.
+        """
+        kept = sorted((self.folder / "checkpoints").glob("step_*"), reverse=True)
+        found = [path for path in kept if checkpoint.read_state(path).phase == phase]
+        if not found:
+            raise CheckpointError(f"no checkpoint of phase {phase} is left ({self.folder}). Raise checkpoint.keep_last of the recipe.")
+        return found[0] / "model"
 
     def recipe(self) -> RunSettings:
         """The settings it was started with."""
@@ -89,8 +102,8 @@ def pretrain(
     run = open_run(recipe, corpus, output, progress)
     if found is not None:
         run.state = checkpoint.read_state(found)
-        run.optimizer = make_optimizer(run.model, recipe.phases[run.state.phase].optimizer)
-        checkpoint.load(found, run.train_store.fingerprint, run.model, run.optimizer)
+        run.optimizer = make_optimizer(run.model, recipe.stages[run.state.phase].optimizer)
+        checkpoint.load(found, run.data_fingerprint, run.model, run.optimizer)
         atomic.replace_link(output / "checkpoints" / checkpoint.LATEST, found.name)
     _write_environment(run, corpus)
     train(run, progress)
@@ -108,17 +121,20 @@ def open_run(recipe: RunSettings, corpus: Corpus, output: Path, progress: Progre
             f"the corpus has no validation split ({corpus.folder}). Build it with a larger validation_fraction (notes, articles, files) "
             "or held_out_concepts (code tables)."
         )
+    if recipe.alignment.enabled:
+        corpus.pair_file("train")  # before an hour of work rather than after it
     tokenizer = open_tokenizer(recipe, corpus, output, progress)
     device = choose_device(recipe.device)
     model = _start_model(recipe, tokenizer).to(device)
     return Training(
         recipe=recipe,
         folder=output,
+        corpus=corpus,
         tokenizer=tokenizer,
         train_store=TokenStore.open(corpus, "train", tokenizer, progress),
         validation_store=TokenStore.open(corpus, "validation", tokenizer, progress),
         model=model,
-        optimizer=make_optimizer(model, recipe.phases[0].optimizer),
+        optimizer=make_optimizer(model, recipe.stages[0].optimizer),
         device=device,
         state=checkpoint.RunState(),
     )
@@ -185,7 +201,7 @@ def _start_folder(output: Path, recipe: RunSettings, corpus: Corpus) -> None:
 def _start_model(recipe: RunSettings, tokenizer: Tokenizer) -> ModernBertForMaskedLM:
     torch.manual_seed(recipe.seed)
     positions = planned_config(recipe).max_position_embeddings
-    longest = max(phase.max_tokens for phase in recipe.phases)
+    longest = max(stage.max_tokens for stage in recipe.stages)
     if longest > positions:
         raise ConfigError(f"rows of {longest} tokens, but the model has {positions} positions. Lower max_tokens of the phases.")
     if recipe.init is None:

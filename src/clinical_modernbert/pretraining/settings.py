@@ -1,11 +1,12 @@
 """What a recipe may say."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from clinical_modernbert.batching import MaskingSettings
+from clinical_modernbert.corpus.settings import PairKind
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.settings import Settings
 
@@ -76,7 +77,7 @@ class PhaseSettings(Settings):
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
 
-    def limited(self, tokens: int) -> "PhaseSettings":
+    def limited(self, tokens: int) -> Self:
         """The phase with at most `tokens` tokens, its schedule shortened alike."""
         share = min(1.0, tokens / self.tokens)
         schedule = {
@@ -90,6 +91,39 @@ class PhaseSettings(Settings):
         if self.schedule.warmup_tokens + self.schedule.decay_tokens > self.tokens:
             raise ValueError("schedule.warmup_tokens + schedule.decay_tokens exceed the phase's tokens")
         return self
+
+
+class AlignmentSettings(PhaseSettings):
+    """The last phase, if enabled: pooled vectors of texts that mean the same are drawn together, those of others pushed apart.
+
+    Rows of masked text go along, so that the encoder does not forget; `max_tokens`, `mixture` and `masking` are theirs.
+    """
+
+    enabled: bool = False
+    """Needs a corpus with pairs."""
+    name: str = "alignment"
+    tokens: int = Field(1_000_000, gt=0)
+    """Tokens of pairs and of masked rows."""
+    rows_per_step: int = Field(1, ge=1)
+    """Masked rows that go along with the pairs of a step."""
+    rows_per_micro_batch: int = Field(1, ge=1)
+    """Masked rows that go through the model at once."""
+    masked_weight: float = Field(0.1, ge=0)
+    """What the masked loss counts beside the contrastive one; 0 takes no masked rows."""
+    pairs_per_step: int = Field(128, ge=2)
+    """Pairs of a batch: each text is told from all others of it."""
+    pairs_per_micro_batch: int = Field(128, ge=1)
+    """Pairs that go through the model at once; fewer than in a step cost one more forward pass (gradient caching)."""
+    pair_mixture: dict[PairKind, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """Kind of pair -> how often its pairs come in an epoch; empty: every kind once."""
+    max_pair_tokens: int = Field(64, ge=4)
+    """Longer texts of pairs are cut; the metrics count them."""
+    hard_negatives: int = Field(8, ge=1)
+    """As many pairs of a batch come from one chapter."""
+    temperature: float = Field(0.05, gt=0)
+    """Cosines are divided by it."""
+    matryoshka_dims: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    """The first so many dimensions alone shall serve as a vector too (Kusupati et al. 2022)."""
 
 
 class ValidationSettings(Settings):
@@ -119,21 +153,31 @@ class RunSettings(Settings):
     init: Path | None = None
     """A ModernBERT folder to start from instead of random weights."""
     tokenizer: TokenizerSettings
-    phases: Annotated[list[PhaseSettings], Field(min_length=1)]
+    phases: list[PhaseSettings]
+    """Masked language modelling, one after the other; may be empty if `alignment` is enabled."""
+    alignment: AlignmentSettings = AlignmentSettings()
     validation: ValidationSettings = ValidationSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
     seed: int = Field(0, ge=0)
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`: CUDA where there is one."""
 
+    @property
+    def stages(self) -> list[PhaseSettings]:
+        """All phases in their order, alignment at the end if it is enabled."""
+        return [*self.phases, self.alignment] if self.alignment.enabled else self.phases
+
     def limited(self, tokens: int) -> "RunSettings":
         """The recipe with at most `tokens` tokens in each phase: a rehearsal."""
-        return self.model_copy(update={"phases": [phase.limited(tokens) for phase in self.phases]})
+        phases = [phase.limited(tokens) for phase in self.phases]
+        return self.model_copy(update={"phases": phases, "alignment": self.alignment.limited(tokens)})
 
     @model_validator(mode="after")
     def _one_start(self) -> "RunSettings":
         if (self.model is None) == (self.init is None):
             raise ValueError("name exactly one of model (from scratch) and init (a folder to start from)")
+        if not self.stages:
+            raise ValueError("name at least one of phases, or set alignment.enabled")
         if self.tokenizer.from_init and self.init is None:
             raise ValueError("tokenizer.from_init needs init")
         return self

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import field
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -69,7 +70,7 @@ class Articles:
     def _document(self, sections: list[jats.Section], metadata: Mapping[str, Json], fallback: str) -> Document:
         pmid = metadata.get("pmid")
         key = metadata.get("pmcid") or (pmid and f"pmid-{pmid}") or fallback
-        known = {name: value for name, value in metadata.items() if value}
+        known = {name: value for name, value in (*metadata.items(), ("abstract_paragraphs", _abstract_paragraphs(sections))) if value}
         return Document(f"articles:{key}", _layout(sections), self.name, self.access, metadata=known)
 
 
@@ -89,7 +90,8 @@ def _sections(record: Mapping[str, Json]) -> list[jats.Section] | None:
             if not isinstance(name, str) or not isinstance(paragraphs, list) or not all(isinstance(p, str) for p in paragraphs):
                 return None
             path = tuple(step for step in name.split(" > ") if step)
-            sections.append(jats.Section(("Abstract", *path) if part == "abstract" else path, paragraphs))
+            abstract = part == "abstract"
+            sections.append(jats.Section(("Abstract", *path) if abstract else path, paragraphs, abstract))
     return sections
 
 
@@ -106,3 +108,13 @@ def _layout(sections: list[jats.Section]) -> str:
             blocks += ["\n".join((*section.path[shared:], paragraphs[0])), *paragraphs[1:]]
             before = section.path
     return "\n\n".join(blocks)
+
+
+def _abstract_paragraphs(sections: list[jats.Section]) -> int:
+    """Paragraphs of the abstract that stand right behind the title; 0 where either is missing."""
+    title, *rest = sections
+    if not any(paragraph.strip() for paragraph in title.paragraphs):
+        return 0
+    abstract = takewhile(lambda section: section.abstract, rest)
+    paragraphs = (text for section in abstract for paragraph in section.paragraphs if (text := paragraph.strip()))
+    return sum(len(text.split("\n\n")) for text in paragraphs)

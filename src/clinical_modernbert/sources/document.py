@@ -15,7 +15,9 @@ class Document:
     """One text with what is known about it.
 
     `id` starts with the source's name (`pubmed:31452104`); `patient` groups the documents of one person. A concept of a code
-    table carries `concept` (`ICD-10-CM:E11.9`) and `synonyms` (list of text) in its metadata, a record with versions `version`.
+    table carries `concept` (`ICD-10-CM:E11.9`), `name`, `synonyms` (list of text), `definition`, `parents` and `chapter` in its
+    metadata, a record with versions `version`, a text of a title and an abstract `abstract_paragraphs` (how many of the paragraphs
+    behind the title are the abstract), a note whose diagnoses are known `codes` (list of concepts).
     """
 
     id: str

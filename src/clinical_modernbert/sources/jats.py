@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clinical_modernbert.sources.document import Json
@@ -28,6 +28,7 @@ class Section:
 
     path: tuple[str, ...]
     paragraphs: list[str]
+    abstract: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ def parse(article: "etree._Element") -> Article | None:
     sections = [Section((), [_inline(article.find("front/article-meta/title-group/article-title"))])]
     for abstract in () if front is None else front.iterfind("abstract"):
         if abstract.get("abstract-type") not in _PICTURED_ABSTRACTS:
-            sections += _sections(abstract, (_inline(abstract.find("title")) or "Abstract",))
+            found = _sections(abstract, (_inline(abstract.find("title")) or "Abstract",))
+            sections += (replace(section, abstract=True) for section in found)
     for part in ("body", "floats-group"):
         element = article.find(part)
         if element is not None:

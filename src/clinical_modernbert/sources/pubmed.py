@@ -88,7 +88,8 @@ class PubMed:
 
     def _document(self, document_id: str, title: str, abstract: str, metadata: dict[str, Json]) -> Document:
         text = "\n\n".join(part for part in (title, abstract) if part)
-        return Document(document_id, text, self.name, self.access, metadata=metadata)
+        paragraphs = {"abstract_paragraphs": len(abstract.split("\n\n"))} if title and abstract else {}
+        return Document(document_id, text, self.name, self.access, metadata={**metadata, **paragraphs})
 
 
 def _sections(abstract: "etree._Element | None") -> str:

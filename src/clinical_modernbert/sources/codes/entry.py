@@ -16,6 +16,16 @@ _CALLED = {
 }
 
 
+def concept_id(system: str, code: str) -> str:
+    """The same for the same concept in any table; a code that names its own system (`HP:0000107`) is its own concept."""
+    return code if ":" in code else f"{system}:{code}"
+
+
+def sentence(system: str, code: str, name: str) -> str:
+    """The paper's sentence: `ICD 9 code for 250.00: Diabetes mellitus without mention of complication, ...`."""
+    return f"{_CALLED.get(system, f'{system} code')} for {code}: {name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One concept of a code system. `obsolete` entries have no text of their own: their publisher withdrew them."""
@@ -33,12 +43,12 @@ class Entry:
 
     @property
     def concept(self) -> str:
-        """The same for the same concept in any table; a code that names its own system (`HP:0000107`) is its own concept."""
-        return self.code if ":" in self.code else f"{self.system}:{self.code}"
+        """See `concept_id`."""
+        return concept_id(self.system, self.code)
 
     def sentence(self) -> str:
-        """The paper's sentence: `ICD 9 code for 250.00: Diabetes mellitus without mention of complication, ...`."""
-        return f"{_CALLED.get(self.system, f'{self.system} code')} for {self.code}: {self.name}"
+        """See the function of this name."""
+        return sentence(self.system, self.code, self.name)
 
     def full(self) -> str:
         """The sentence, then what else the table knows, one kind on a line."""

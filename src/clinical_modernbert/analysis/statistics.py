@@ -1,0 +1,92 @@
+"""Values -> estimates with bootstrap intervals. Pure functions.
+
+Every encoder is asked the same questions, and the same draws are taken of them: two estimates made from one `Draws` can be divided.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+NUM_DRAWS = 1000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure, and what it would have been on each bootstrap draw."""
+
+    value: float
+    draws: Floats
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Lower and upper end of the 95% interval."""
+        low, high = np.quantile(self.draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+        return float(low), float(high)
+
+    def over(self, other: "Estimate") -> "Estimate":
+        """The ratio to `other`, draw by draw."""
+        return Estimate(self.value / other.value, self.draws / other.draws)
+
+
+def average(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of several, such as of one figure under different seeds."""
+    return Estimate(float(np.mean([one.value for one in estimates])), np.mean([one.draws for one in estimates], axis=0))
+
+
+def draw(num_groups: int, seed: int = 0, num_draws: int = NUM_DRAWS) -> Floats:
+    """(num_draws, num_groups): how often each group comes in each bootstrap sample of groups."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=num_draws).astype(np.float64)
+
+
+def clustered_mean(values: Floats, group: npt.NDArray[np.int64], weights: Floats) -> Estimate:
+    """The mean of `values`; whole groups are drawn, since answers about one concept or category go together."""
+    num_groups = weights.shape[1]
+    sums, counts = np.bincount(group, values, num_groups), np.bincount(group, minlength=num_groups)
+    return Estimate(float(values.mean()), (weights @ sums) / np.maximum(weights @ counts, 1))
+
+
+def auc(positive: Floats, negative: Floats, positive_weights: Floats, negative_weights: Floats) -> Estimate:
+    """Probability that a positive scores above a negative, ties counted half (the area under the ROC curve)."""
+    _, level = np.unique(np.concatenate([positive, negative]), return_inverse=True)
+    num_levels = int(level.max()) + 1
+    above, below = level[: len(positive)], level[len(positive) :]
+    ones = (np.ones((1, len(positive))), np.ones((1, len(negative))))
+    values = [_auc(p, n, above, below, num_levels) for p, n in (ones, (positive_weights, negative_weights))]
+    return Estimate(float(values[0][0]), values[1])
+
+
+def _auc(p: Floats, n: Floats, above: npt.NDArray[np.int64], below: npt.NDArray[np.int64], num_levels: int) -> Floats:
+    result = np.empty(len(p))
+    for i, (wp, wn) in enumerate(zip(p, n, strict=True)):
+        ups, downs = np.bincount(above, wp, num_levels), np.bincount(below, wn, num_levels)
+        result[i] = (ups * (np.cumsum(downs) - downs / 2)).sum() / (wp.sum() * wn.sum())
+    return result
+
+
+def rank_correlation(x: Floats, y: Floats, weights: Floats) -> Estimate:
+    """Spearman's correlation; draws use the ranks of the whole sample."""
+    rx, ry = _ranks(x), _ranks(y)
+    values = [_pearson(rx, ry, w) for w in (np.ones((1, len(x))), weights)]
+    return Estimate(float(values[0][0]), values[1])
+
+
+def _pearson(x: Floats, y: Floats, weights: Floats) -> Floats:
+    total = weights.sum(1)
+    mean_x, mean_y = weights @ x / total, weights @ y / total
+    covariance: Floats = weights @ (x * y) / total - mean_x * mean_y
+    spread = np.sqrt((weights @ x**2 / total - mean_x**2) * (weights @ y**2 / total - mean_y**2))
+    correlation: Floats = covariance / np.maximum(spread, 1e-12)
+    return correlation
+
+
+def _ranks(values: Floats) -> Floats:
+    """Ranks from 1, equal values sharing their mean rank."""
+    _, level, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[level]
+    return ranks

@@ -1,0 +1,187 @@
+"""The alignment phase: pooled vectors of texts that mean the same are drawn together (SapBERT's idea, Liu et al. 2021).
+
+The loss is multi-positive InfoNCE over all 2B texts of a batch of B pairs; masked language modelling goes along.
+"""
+
+# T tokens, S texts, D hidden
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize, softplus
+
+from clinical_modernbert.batching import Cursor, PairBatch, PairLoader
+from clinical_modernbert.corpus.merge import Split
+from clinical_modernbert.model.heads import ModernBertForMaskedLM
+from clinical_modernbert.model.pooling import mean_pool
+from clinical_modernbert.pretraining.checkpoint import RunState
+from clinical_modernbert.pretraining.masked import MaskedPhase, Taken
+from clinical_modernbert.pretraining.settings import AlignmentSettings
+from clinical_modernbert.pretraining.training import Training
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What is to be told apart in one batch, (S, S) truth values, and how sharply."""
+
+    positives: Tensor
+    negatives: Tensor
+    temperature: float
+    dims: Sequence[int]
+
+
+def contrastive_loss(vectors_SD: Tensor, contrast: Contrast) -> Tensor:
+    """Mean over texts of -log(e^p / (e^p + sum of e^n)), averaged over the text's positives p, with n its negatives, and over `dims`.
+
+    p and n are cosines of the first `dims` dimensions over the temperature. A text's other positives are not in the sum.
+    """
+    return torch.stack([_loss(_cosines(vectors_SD[:, :dim]), contrast) for dim in contrast.dims]).mean()
+
+
+def top1(vectors_SD: Tensor, contrast: Contrast) -> float:
+    """Share of texts that are nearest to one of their positives, among their positives and negatives."""
+    cosines_SS = _cosines(vectors_SD)
+    known_SS = contrast.positives | contrast.negatives
+    best_S = cosines_SS.masked_fill(~known_SS, -2).argmax(1)
+    hits_S = contrast.positives.gather(1, best_S[:, None])[:, 0]
+    return float(hits_S[contrast.positives.any(1)].float().mean())
+
+
+def _cosines(vectors_SD: Tensor) -> Tensor:
+    unit_SD = normalize(vectors_SD.float(), dim=1)
+    return unit_SD @ unit_SD.T
+
+
+def _loss(cosines_SS: Tensor, contrast: Contrast) -> Tensor:
+    logits_SS = cosines_SS / contrast.temperature
+    rivals_S = logits_SS.masked_fill(~contrast.negatives, -torch.inf).logsumexp(1)
+    losses_SS = softplus(rivals_S[:, None] - logits_SS).masked_fill(~contrast.positives, 0)
+    counts_S = contrast.positives.sum(1)
+    return (losses_SS.sum(1) / counts_S.clamp(min=1)).sum() / (counts_S > 0).sum().clamp(min=1)
+
+
+def embed(model: ModernBertForMaskedLM, batch: PairBatch, first: int, last: int, device: torch.device) -> Tensor:
+    """(last - first, D): pooled vectors of the texts `first` to `last` of a batch."""
+    begin, end = batch.cu_seqlens[first], batch.cu_seqlens[last]
+    cu_seqlens = batch.cu_seqlens[first : last + 1] - begin
+    ids_T = torch.from_numpy(batch.input_ids[begin:end]).to(device)
+    offsets = torch.from_numpy(cu_seqlens).to(device)
+    return mean_pool(model.encode(ids_T, offsets, int(np.diff(cu_seqlens).max())), offsets)
+
+
+def backward(
+    model: ModernBertForMaskedLM, batch: PairBatch, contrast: Contrast, texts_at_once: int, device: torch.device
+) -> tuple[float, float]:
+    """Add the gradient of the contrastive loss over the whole batch, `texts_at_once` in memory at a time; returns loss and top-1.
+
+    More than one part goes through the model twice (gradient caching, Gao et al. 2021): first for the vectors alone, then, with the
+    same dropout, to bring the vectors' gradient to the weights.
+    """
+    size = len(batch.cu_seqlens) - 1
+    parts = [(start, min(start + texts_at_once, size)) for start in range(0, size, texts_at_once)]
+    if len(parts) == 1:
+        vectors_SD = embed(model, batch, 0, size, device)
+        loss = contrastive_loss(vectors_SD, contrast)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach()), top1(vectors_SD.detach(), contrast)
+    chances, vectors = [], []
+    with torch.no_grad():
+        for part in parts:
+            chances.append(_chance(device))
+            vectors.append(embed(model, batch, *part, device))
+    after = _chance(device)
+    leaf_SD = torch.cat(vectors).requires_grad_()
+    loss = contrastive_loss(leaf_SD, contrast)
+    (gradient_SD,) = torch.autograd.grad(loss, leaf_SD)
+    for part, chance in zip(parts, chances, strict=True):
+        _set_chance(chance, device)
+        embed(model, batch, *part, device).backward(gradient_SD[part[0] : part[1]])  # type: ignore[no-untyped-call]
+    _set_chance(after, device)
+    return float(loss.detach()), top1(leaf_SD.detach(), contrast)
+
+
+def _chance(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_chance(state: Tensor, device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
+
+
+class AlignmentPhase(MaskedPhase):
+    """Phase `number` of a run: batches of pairs, and rows of masked text beside them."""
+
+    def __init__(self, run: Training, number: int) -> None:
+        super().__init__(run, number)
+        settings = run.recipe.stages[number]
+        assert isinstance(settings, AlignmentSettings)
+        self._settings = settings
+        self._weight = settings.masked_weight
+        self._pairs = self._pair_loader("train", number)
+        self._held_out = self._validation_batches(self._pair_loader("validation", number))
+
+    def counts(self) -> dict[str, float]:
+        """See `MaskedPhase.counts`; pairs as well."""
+        return {**super().counts(), "pairs": len(self._pairs), "pair_batches": len(self._pairs.epoch(0))}
+
+    def step(self, state: RunState, progress: float) -> Taken:
+        """Add the gradients of the contrastive loss over the next pairs, and of `masked_weight` times the masked loss over rows."""
+        batch, cursor = self._pairs.take(state.pair_cursor)
+        loss, hits = backward(self._run.model, batch, self._contrast(batch), 2 * self._settings.pairs_per_micro_batch, self._run.device)
+        masked = super().step(state, progress) if self._weight else Taken(state, 0, {}, [])
+        figures = {
+            **masked.figures,
+            "alignment_loss": loss,
+            "alignment_top1": hits,
+            "pairs": len(batch.concepts),
+            "pair_epoch": cursor.epoch,
+            "cut_texts": batch.cut_texts,
+        }
+        state = replace(masked.state, pair_cursor=cursor)
+        return Taken(state, batch.num_tokens + masked.num_tokens, figures, masked.documents, batch.concepts)
+
+    def validate(self) -> dict[str, float]:
+        """Masked figures as in every phase, and the contrastive ones of held-out concepts."""
+        model, losses, hits = self._run.model, [], []
+        model.eval()
+        with torch.inference_mode():
+            for batch in self._held_out:
+                vectors_SD, contrast = embed(model, batch, 0, len(batch.cu_seqlens) - 1, self._run.device), self._contrast(batch)
+                losses.append(float(contrastive_loss(vectors_SD, contrast)))
+                hits.append(top1(vectors_SD, contrast))
+        model.train()
+        alignment = {"validation_alignment_loss": float(np.mean(losses)), "validation_alignment_top1": float(np.mean(hits))}
+        return {**super().validate(), **(alignment if losses else {})}
+
+    def _contrast(self, batch: PairBatch) -> Contrast:
+        positives_SS, negatives_SS = (torch.from_numpy(which).to(self._run.device) for which in (batch.positives, batch.negatives))
+        dims = [*self._settings.matryoshka_dims, self._run.model.config.hidden_size]
+        return Contrast(positives_SS, negatives_SS, self._settings.temperature, dims)
+
+    def _pair_loader(self, split: Split, number: int) -> PairLoader:
+        return PairLoader(
+            self._run.corpus,
+            split,
+            self._run.tokenizer,
+            mixture=self._settings.pair_mixture,
+            pairs_per_batch=self._settings.pairs_per_step,
+            max_tokens=self._settings.max_pair_tokens,
+            hard_negatives=self._settings.hard_negatives,
+            seed=self._run.recipe.seed,
+            phase=number,
+        )
+
+    def _validation_batches(self, loader: PairLoader) -> list[PairBatch]:
+        """The first batches of held-out pairs, up to as many tokens as are taken of a source."""
+        batches, left, cursor = [], self._run.recipe.validation.max_tokens_per_source, Cursor()
+        while left > 0 and cursor.epoch == 0:
+            batch, cursor = loader.take(cursor)
+            batches.append(batch)
+            left -= batch.num_tokens
+        return batches

@@ -1,0 +1,43 @@
+"""Estimates against scikit-learn and scipy; intervals that hold what they should."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
+
+from clinical_modernbert.analysis.statistics import auc, average, clustered_mean, draw, rank_correlation
+
+
+def test_auc_is_that_of_scikit_learn_with_ties():
+    rng = np.random.default_rng(0)
+    positive, negative = rng.integers(0, 9, 80).astype(float), rng.integers(-3, 7, 50).astype(float)
+    found = auc(positive, negative, draw(80), draw(50))
+    truth = np.repeat([1, 0], [80, 50])
+    assert found.value == pytest.approx(roc_auc_score(truth, np.concatenate([positive, negative])))
+    assert found.interval[0] < found.value < found.interval[1]
+
+
+def test_rank_correlation_is_that_of_scipy_with_ties():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 6, 200).astype(float)
+    y = x + rng.normal(size=200)
+    assert rank_correlation(x, y, draw(200)).value == pytest.approx(spearmanr(x, y).statistic)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(200):
+        group = np.repeat(np.arange(40), 3)
+        values = rng.normal(size=40)[group] + 0.1 * rng.normal(size=120)  # answers about one concept go together
+        low, high = clustered_mean(values, group, draw(40, trial, 300)).interval
+        hits += low <= 0 <= high
+    assert 0.88 <= hits / 200 <= 0.98
+
+
+def test_ratios_and_means_are_taken_draw_by_draw():
+    group, weights = np.arange(30), draw(30)
+    values = np.random.default_rng(0).random(30)
+    one, two = clustered_mean(values, group, weights), clustered_mean(2 * values, group, weights)
+    assert two.over(one).interval == pytest.approx((2, 2))
+    assert average([one, two]).value == pytest.approx(1.5 * one.value)
