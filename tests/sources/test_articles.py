@@ -76,7 +76,8 @@ def test_jats_metadata_names_the_articles_own_licence(tmp_path: Path) -> None:
     (document,) = read(tmp_path, "a.nxml", JATS)
     assert isinstance(document, Document)
     assert document.id == "articles:PMC12"
-    assert document.metadata == {"pmcid": "PMC12", "pmid": "34", "journal": "J Test", "year": 2011, "licence": "CC BY 2.0"}
+    known = {"pmcid": "PMC12", "pmid": "34", "journal": "J Test", "year": 2011, "licence": "CC BY 2.0", "abstract_paragraphs": 1}
+    assert document.metadata == known
 
 
 def test_json_lines_have_the_same_layout(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_metadata_says_what_the_citation_says(tmp_path: Path) -> None:
         "mesh_ui": ["D019398"],
         "version": 2,
         "retracted": True,
+        "abstract_paragraphs": 1,
     }
 
 
