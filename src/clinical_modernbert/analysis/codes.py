@@ -68,9 +68,9 @@ class Findings:
     figures: dict[str, Figures] = field(default_factory=dict)
 
     def ratio(self, name: str, figure: str, to: str = UNTRAINED) -> Estimate | None:
-        """How many times a contender's figure is another's, on the same bootstrap draws."""
-        both = [self.figures[who].estimates.get(figure) if who in self.figures else None for who in (name, to)]
-        return both[0].over(both[1]) if both[0] and both[1] else None
+        """How many times a contender's figure is another's, on the same bootstrap draws; None where that one may be 0 or less."""
+        one, other = (self.figures[who].estimates.get(figure) if who in self.figures else None for who in (name, to))
+        return one.over(other) if one and other and other.draws.min() > 0 else None
 
 
 def contenders(model: Encoder, references: Mapping[str, Encoder], progress: Progress = silent) -> list[Contender]:
