@@ -41,7 +41,7 @@ bench: $(STAMP)  ## the speed of encoding and pretraining on this machine: bench
 	$(BIN)/cmbert bench encode -o benchmarks/results/encode.json
 	$(BIN)/cmbert bench pretrain -o benchmarks/results/pretrain.json
 
-open-model: $(STAMP)  ## a small model on open text, with the evidence of its context: at most an hour on two cores
+open-model: $(STAMP)  ## a small model on open text, the evidence of its context, then alignment on codes: two hours on two cores
 	$(BIN)/python benchmarks/open_model.py -o open-model/
 
 docs: $(STAMP)  ## docs/cli.md and docs/settings.md from the code

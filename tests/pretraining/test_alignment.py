@@ -178,6 +178,31 @@ def test_a_resumed_alignment_ends_in_the_same_bits(aligned, terms, aligning, tmp
     assert_same(pretrain(aligning(), terms, tmp_path / "run", resume=True), aligned)
 
 
+@pytest.fixture(scope="module")
+def shrunk(terms, aligning, tmp_path_factory) -> Run:
+    return pretrain(aligning("alignment.shrink=0.4"), terms, tmp_path_factory.mktemp("shrunk") / "run")
+
+
+@pytest.mark.parametrize("steps", [15, 18])
+def test_a_shrunk_start_is_made_once_however_often_the_run_is_stopped(shrunk, terms, aligning, tmp_path, steps):
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, steps)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(aligning("alignment.shrink=0.4"), terms, tmp_path / "run", resume=True)
+    assert_same(pretrain(aligning("alignment.shrink=0.4"), terms, tmp_path / "run", resume=True), shrunk)
+
+
+def test_shrinking_adds_a_new_model_to_a_part_of_the_old_one(terms, aligning, tmp_path):
+    run = open_run(aligning("alignment.shrink=0.25", "seed=3"), terms, tmp_path / "run")
+    old = {name: value.clone() for name, value in run.model.named_parameters()}
+    alignment.AlignmentPhase(run, 2).begin()
+    fresh = ModernBertForMaskedLM(run.model.config)
+    initialize(fresh, 3)
+    for name, value in fresh.named_parameters():
+        wanted = 0.25 * old[name] + value if value.ndim > 1 else old[name]
+        torch.testing.assert_close(dict(run.model.named_parameters())[name], wanted)
+
+
 def test_an_alignment_without_masked_rows_takes_none(terms, aligning, tmp_path):
     settings = aligning("phases=[]", "alignment.masked_weight=0", "alignment.tokens=500")
     run = pretrain(settings, terms, tmp_path / "run")

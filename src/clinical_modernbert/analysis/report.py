@@ -90,6 +90,7 @@ def intervals(found: Findings) -> Any:
             panel.plot([one.value], [row], "o", ms=4, color="#1f6f8b" if name == MODEL else "0.35")
         panel.set_title(key.replace("_", " "), fontsize=7.5)
         panel.tick_params(labelsize=7)
+        panel.locator_params(axis="x", nbins=3)
         panel.grid(axis="x", alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(range(len(names)), names, fontsize=8)

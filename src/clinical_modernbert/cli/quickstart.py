@@ -28,7 +28,7 @@ def quickstart(
         return
     for name, value in result.summary.items():
         shown = f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
-        sys.stdout.write(f"{name.replace('_', ' '):24}{shown:>12}\n")
+        sys.stdout.write(f"{name.replace('_', ' '):36}{shown:>12}\n")
     sys.stdout.write("\n")
     for item in result.cloze:
         sys.stdout.write(f"{item.text}\n    {', '.join(f'{p.token} {p.probability:.0%}' for p in item.predictions)}\n")

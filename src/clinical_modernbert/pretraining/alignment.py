@@ -16,9 +16,11 @@ from torch.nn.functional import normalize, softplus
 from clinical_modernbert.batching import Cursor, PairBatch, PairLoader
 from clinical_modernbert.corpus.merge import Split
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
+from clinical_modernbert.model.init import initialize
 from clinical_modernbert.model.pooling import mean_pool
 from clinical_modernbert.pretraining.checkpoint import RunState
 from clinical_modernbert.pretraining.masked import MaskedPhase, Taken
+from clinical_modernbert.pretraining.optimizer import make_optimizer
 from clinical_modernbert.pretraining.settings import AlignmentSettings
 from clinical_modernbert.pretraining.training import Training
 
@@ -125,6 +127,22 @@ class AlignmentPhase(MaskedPhase):
         self._weight = settings.masked_weight
         self._pairs = self._pair_loader("train", number)
         self._held_out = self._validation_batches(self._pair_loader("validation", number))
+
+    def begin(self) -> None:
+        """Shrink the matrices and add those of a new model, if the settings say so; the optimizer starts anew then.
+
+        After masked training of a small model, pooled vectors tell texts apart worse than untrained ones do, and a contrastive loss
+        does not mend that in the tokens it has; from shrunk weights it does, and masked training is not all lost.
+        """
+        if self._settings.shrink < 1:
+            run = self._run
+            fresh = ModernBertForMaskedLM(run.model.config)
+            initialize(fresh, run.recipe.seed)
+            with torch.no_grad():
+                for old, new in zip(run.model.parameters(), fresh.parameters(), strict=True):
+                    if old.ndim > 1:
+                        old.mul_(self._settings.shrink).add_(new.to(old.device))
+            run.optimizer = make_optimizer(run.model, self._settings.optimizer)
 
     def counts(self) -> dict[str, float]:
         """See `MaskedPhase.counts`; pairs as well."""

@@ -44,10 +44,11 @@ def _train_phase(run: Training, number: int, metrics: MetricsWriter, show: Progr
     if run.state.phase_tokens >= phase.tokens:
         return
     work = AlignmentPhase(run, number) if isinstance(phase, AlignmentSettings) else MaskedPhase(run, number)
-    _set_hyperparameters(run, phase)
     if run.state.phase_tokens == 0:
         _tell_counts(run, work, metrics)
         _validate(run, work, metrics)
+        work.begin()
+    _set_hyperparameters(run, phase)
     title = f"Training {phase.name} ({number + 1}/{len(run.recipe.stages)})"
     with show(title, total=phase.tokens, unit="tokens") as advance:
         advance(run.state.phase_tokens)

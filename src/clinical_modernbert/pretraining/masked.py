@@ -35,6 +35,9 @@ class MaskedPhase:
         self.loader = make_loader(run, number)
         self._validator = Validator(run.validation_store, run.tokenizer, phase, run.recipe.validation, run.recipe.seed)
 
+    def begin(self) -> None:
+        """What is done to the run before the first step of the phase."""
+
     def counts(self) -> dict[str, float]:
         """What an epoch consists of, what is cut in it, and what is left out."""
         samples = self.loader.samples

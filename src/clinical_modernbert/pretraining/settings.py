@@ -108,6 +108,8 @@ class AlignmentSettings(PhaseSettings):
     """Masked rows that go along with the pairs of a step."""
     rows_per_micro_batch: int = Field(1, ge=1)
     """Masked rows that go through the model at once."""
+    shrink: float = Field(1.0, ge=0, le=1)
+    """Start the phase from random matrices plus this share of the trained ones; 1 keeps the model as it is (Ash and Adams 2020)."""
     masked_weight: float = Field(0.1, ge=0)
     """What the masked loss counts beside the contrastive one; 0 takes no masked rows."""
     pairs_per_step: int = Field(128, ge=2)
