@@ -10,7 +10,9 @@ from test_run import assert_same, stop_after
 
 from clinical_modernbert.corpus import CorpusSettings, build_corpus
 from clinical_modernbert.errors import DataError, TrainingError
+from clinical_modernbert.export.card import describe
 from clinical_modernbert.inference import Encoder
+from clinical_modernbert.model import hf
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
@@ -224,3 +226,9 @@ def test_a_loss_that_is_not_finite_names_concepts(terms, aligning, tmp_path):
 
     with pytest.raises(TrainingError, match=r"alignment_loss nan.*HP:\d+.*--set alignment\.optimizer"):
         loop.train(run, silent)
+
+
+def test_the_card_says_how_the_vectors_were_aligned(aligned):
+    card = describe(hf.load_config(aligned.model), aligned)
+    assert "were aligned: 16 pairs of texts" in card
+    assert "| validation_alignment_loss |" in card

@@ -6,7 +6,7 @@ they speak of. A pair that touches a held-out concept is validation, and no trai
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,13 +81,9 @@ def _of_concept(concept: str, metadata: dict[str, Any], source: str, split: Spli
 class PairWriter:
     """Collects the pairs of a corpus in parts under `staging`, then writes them to `output`/pairs."""
 
-    def __init__(self, staging: Path, output: Path, kinds: list[PairKind], found: Plan) -> None:
-        self._staging, self._output, self._kinds, self._found = staging, output, frozenset(kinds), found
-        self._rows: dict[Split, list[Pair]] = {split: [] for split in SPLITS}
-        self._bytes: dict[Split, int] = dict.fromkeys(SPLITS, 0)
-        self._parts: dict[Split, list[Path]] = {split: [] for split in SPLITS}
-        self._counts: dict[Split, Counter[str]] = {split: Counter() for split in SPLITS}
-        self._dropped: dict[Split, Counter[str]] = {split: Counter() for split in SPLITS}
+    def __init__(self, staging: Path, output: Path, kinds: Sequence[PairKind], found: Plan) -> None:
+        self._output, self._kinds, self._found = output, frozenset(kinds), found
+        self._sides = {split: _Side(staging / split) for split in SPLITS}
         self._concepts: dict[str, dict[str, Any]] = {}
 
     def add(self, row: Row, split: Split) -> None:
@@ -96,28 +92,21 @@ class PairWriter:
             return
         self._note_concept(json.loads(row["metadata"]), split)
         for side, pair in pairs_of(row, split, self._found):
-            if pair.kind not in self._kinds:
-                continue
-            if reason := self._fault(side, pair):
-                self._dropped[side][reason] += 1
-                continue
-            self._counts[side][pair.kind] += 1
-            self._rows[side].append(pair)
-            self._bytes[side] += len(pair.anchor) + len(pair.positive)
-            if self._bytes[side] >= _PART_BYTES:
-                self._flush(side)
+            if pair.kind in self._kinds:
+                self._sides[side].add(pair, self._fault(side, pair))
 
     def close(self) -> list[PairFile]:
         """Write the files; none where the corpus gives no pair."""
-        if not any(count.total() for count in self._counts.values()):
+        if not any(side.kinds for side in self._sides.values()):
             return []
-        files = []
-        for split in SPLITS:
-            self._flush(split)
-            frame = pl.scan_parquet(self._parts[split])
-            files.append(self._write(f"pairs/{split}.parquet", frame, self._counts[split], self._dropped[split]))
+        files = [
+            _write(
+                self._output, f"pairs/{split}.parquet", side.frame(), dict(sorted(side.kinds.items())), dict(sorted(side.dropped.items()))
+            )
+            for split, side in self._sides.items()
+        ]
         concepts = pl.LazyFrame(list(self._concepts.values()), schema=CONCEPTS)
-        return [*files, self._write("pairs/concepts.parquet", concepts, Counter(), Counter())]
+        return [*files, _write(self._output, "pairs/concepts.parquet", concepts, {}, {})]
 
     def _fault(self, split: Split, pair: Pair) -> str | None:
         if words(pair.anchor) == words(pair.positive):
@@ -131,15 +120,42 @@ class PairWriter:
             known = {name: metadata[name] for name in ("concept", "system", "code", "name", "chapter")}
             self._concepts.setdefault(concept, {**known, "split": split, "parents": parents})
 
-    def _flush(self, split: Split) -> None:
-        if self._rows[split] or not self._parts[split]:
-            path = self._staging / f"{split}-{len(self._parts[split]):05d}.parquet"
-            atomic.write_file(path, pl.DataFrame(self._rows[split], schema=SCHEMA, orient="row").write_parquet)
-            self._parts[split].append(path)
-        self._rows[split], self._bytes[split] = [], 0
 
-    def _write(self, relative: str, frame: pl.LazyFrame, kinds: Counter[str], dropped: Counter[str]) -> PairFile:
-        path = self._output / relative
-        atomic.write_file(path, frame.sink_parquet)
-        rows = pl.scan_parquet(path).select(pl.len()).collect().item()
-        return PairFile(relative, rows, atomic.sha256(path), dict(sorted(kinds.items())), dict(sorted(dropped.items())))
+class _Side:
+    """The pairs of one split: in memory up to `_PART_BYTES`, the others in parts on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.kinds: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self._folder = folder
+        self._rows: list[Pair] = []
+        self._bytes = 0
+        self._parts: list[Path] = []
+
+    def add(self, pair: Pair, fault: str | None) -> None:
+        if fault:
+            self.dropped[fault] += 1
+            return
+        self.kinds[pair.kind] += 1
+        self._rows.append(pair)
+        self._bytes += len(pair.anchor) + len(pair.positive)
+        if self._bytes >= _PART_BYTES:
+            self._flush()
+
+    def frame(self) -> pl.LazyFrame:
+        """All pairs, in order."""
+        self._flush()
+        return pl.scan_parquet(self._parts)
+
+    def _flush(self) -> None:
+        path = self._folder / f"{len(self._parts):05d}.parquet"
+        atomic.write_file(path, pl.DataFrame(self._rows, schema=SCHEMA, orient="row").write_parquet)
+        self._parts.append(path)
+        self._rows, self._bytes = [], 0
+
+
+def _write(output: Path, relative: str, frame: pl.LazyFrame, kinds: dict[str, int], dropped: dict[str, int]) -> PairFile:
+    path = output / relative
+    atomic.write_file(path, frame.sink_parquet)
+    rows = pl.scan_parquet(path).select(pl.len()).collect().item()
+    return PairFile(relative, rows, atomic.sha256(path), kinds, dropped)
