@@ -93,7 +93,7 @@ def reference_names(folders: Sequence[Path]) -> dict[str, Path]:
     taken = {MODEL, UNTRAINED, BAG}
     names: dict[str, Path] = {}
     for folder in folders:
-        parts = folder.resolve().parts
+        parts = folder.absolute().parts
         options = ["/".join(parts[-i:]) for i in range(1, len(parts))]
         names[next(name for name in options if name not in taken | names.keys())] = folder
     return names
