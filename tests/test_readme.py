@@ -95,6 +95,14 @@ def test_what_the_readme_shows_is_what_the_quickstart_printed():
     assert f"took {result['seconds'] / 60:.0f} minutes and {result['peak_memory_gib']:.1f} GiB" in README
 
 
+def test_the_open_models_figures_are_those_of_its_results():
+    encoders = json.loads((ROOT / "benchmarks" / "results" / "open_model_alignment.json").read_text())["codes"]["HPO"]["encoders"]
+    ours, yardstick = encoders["model"], next(figures for name, figures in encoders.items() if "minilm" in name)
+    assert f"{ours['mrr']['value']:.2f} on these questions" in README
+    assert f"has {yardstick['mrr']['value']:.2f};" in README
+    assert f"(AUC {ours['pair_auc']['value']:.2f} against {yardstick['pair_auc']['value']:.2f})" in README
+
+
 def test_relative_links_of_the_documents_lead_somewhere():
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
