@@ -11,12 +11,18 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
+
+import torch
 
 from clinical_modernbert import Corpus, Encoder, atomic
 from clinical_modernbert.analysis.codes import MODEL, UNTRAINED, Contender, analyze_codes
 from clinical_modernbert.analysis.report import metrics
 from clinical_modernbert.analysis.tables import read_tables
 from clinical_modernbert.cli.progress import progress
+from clinical_modernbert.inference import Pooling
+from clinical_modernbert.model.pooling import mean_pool
+from clinical_modernbert.pretraining import alignment
 from clinical_modernbert.pretraining.run import Run, pretrain
 from clinical_modernbert.pretraining.settings import RunSettings
 from clinical_modernbert.settings import parse
@@ -34,6 +40,9 @@ VARIANTS = {
     "random": [*SCRATCH, f"model={TINY}"],
     "random, 3 layers of width 384": [*SCRATCH, f"model={WIDE}"],
     "random, 2 layers of width 192": [*SCRATCH, f"model={FLAT}"],
+    "random, 4,096 ids": ["init=null", "tokenizer={train: 4096}", f"model={TINY}"],
+    "random, 16,384 ids": ["init=null", "tokenizer={train: 16384}", f"model={TINY}"],
+    "shrunk, vectors of [CLS]": ["alignment.shrink=0.4"],
     "shrunk, no hard negatives": ["alignment.shrink=0.4", "alignment.hard_negatives=1"],
     "shrunk, 32 hard negatives": ["alignment.shrink=0.4", "alignment.hard_negatives=32"],
     "shrunk, temperature 0.1": ["alignment.shrink=0.4", "alignment.temperature=0.1"],
@@ -65,8 +74,14 @@ def recipe(model: Path, tokens: int, overrides: list[str]) -> RunSettings:
     return parse(RunSettings, base, [override.replace("TOKENIZER", str(model)) for override in overrides])
 
 
-def measure(run: Run, seconds: float) -> dict[str, object]:
+def first_state(hidden: torch.Tensor, cu_seqlens: torch.Tensor) -> torch.Tensor:
+    """The state of [CLS] in the place of `mean_pool`."""
+    return hidden[cu_seqlens[:-1].long()]
+
+
+def measure(run: Run, seconds: float, pooling: Pooling) -> dict[str, object]:
     encoder = Encoder.from_pretrained(run.model)
+    encoder.pooling = pooling
     (table,) = read_tables(HpoTerms())
     untrained = Contender(UNTRAINED, tuple(encoder.untrained(seed).encode for seed in range(3)))
     found = metrics([analyze_codes(table, [Contender(MODEL, (encoder.encode,)), untrained], limit=2000, max_mapped=0)])["codes"]["HPO"]
@@ -92,10 +107,12 @@ def main() -> None:
     corpus = Corpus.open(options.quickstart / "corpus")
     model = Run(options.quickstart / "run").model_after(0)
     for name in options.only:
-        with tempfile.TemporaryDirectory() as folder:
+        pooling: Pooling = "cls" if "[CLS]" in name else "mean"
+        pool = first_state if pooling == "cls" else mean_pool
+        with tempfile.TemporaryDirectory() as folder, patch.object(alignment, "mean_pool", pool):
             began = time.monotonic()
             run = pretrain(recipe(model, options.tokens, VARIANTS[name]), corpus, Path(folder) / "run", progress=progress)
-            found = measure(run, time.monotonic() - began)
+            found = measure(run, time.monotonic() - began, pooling)
         kept = json.loads(options.results.read_text()) if options.results.exists() else {"format_version": 1, "variants": {}}
         kept["variants"][name] = {"overrides": VARIANTS[name], **found}
         atomic.write_json(options.results, kept)
