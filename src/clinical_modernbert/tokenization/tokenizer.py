@@ -13,6 +13,7 @@ import tokenizers
 
 from clinical_modernbert import atomic
 from clinical_modernbert.errors import DataError
+from clinical_modernbert.tokenization.remembered import RememberedIds, can_be_cut
 
 SPECIAL_TOKENS = {
     "unk_token": "[UNK]",
@@ -58,6 +59,7 @@ class Tokenizer:
         backend.no_padding()
         backend.encode_special_tokens = True
         self._backend = backend
+        self._remembered = RememberedIds(backend) if can_be_cut(backend) else None
         self.cls_id, self.sep_id = self._id("cls_token"), self._id("sep_token")
         self.pad_id, self.mask_id = self._id("pad_token"), self._id("mask_token")
 
@@ -108,9 +110,11 @@ class Tokenizer:
         return max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
 
     def encode_batch(self, texts: Sequence[str]) -> list[npt.NDArray[np.int64]]:
-        """Ids of each text. Faster than `encode`, on all cores."""
-        encodings = self._backend.encode_batch_fast([_valid(text) for text in texts], add_special_tokens=False)
-        return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+        """Ids of each text, the same as from `encode` and many times faster."""
+        valid = [_valid(text) for text in texts]
+        if self._remembered is not None:
+            return self._remembered(valid)
+        return [np.array(encoding.ids, dtype=np.int64) for encoding in self._backend.encode_batch_fast(valid, add_special_tokens=False)]
 
     def encode(self, text: str) -> Encoded:
         """Ids and character offsets of one text."""
