@@ -68,5 +68,5 @@ def test_bfloat16_stays_near_float32():
 
 
 def test_an_unknown_backend_is_refused_by_name():
-    with pytest.raises(ConfigError, match=r"attention='flash'.*auto, windowed, reference"):
+    with pytest.raises(ConfigError, match=r"attention='flash'.*auto, windowed, varlen, reference"):
         small_model("flash")

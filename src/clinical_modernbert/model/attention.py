@@ -12,6 +12,7 @@ from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.packed_row import PackedRow
 from clinical_modernbert.model.reference import ReferenceAttention
+from clinical_modernbert.model.varlen import VarlenAttention, serves
 from clinical_modernbert.model.windowed import WindowedAttention
 
 
@@ -29,12 +30,21 @@ Backend = Callable[[PackedRow, ModernBertConfig, torch.dtype], AttentionPlan]
 
 
 def choose(name: str) -> Backend:
-    """The backend of this name; `auto` takes the fastest that works on every device.
+    """The backend of this name.
 
     Raises:
         ConfigError: there is no such backend.
     """
-    backends: dict[str, Backend] = {"auto": WindowedAttention, "windowed": WindowedAttention, "reference": ReferenceAttention}
+    backends: dict[str, Backend] = {
+        "auto": _fastest,
+        "windowed": WindowedAttention,
+        "varlen": VarlenAttention,
+        "reference": ReferenceAttention,
+    }
     if name not in backends:
         raise ConfigError(f"attention={name!r} is not known (model). Use one of {', '.join(backends)}.")
     return backends[name]
+
+
+def _fastest(row: PackedRow, config: ModernBertConfig, dtype: torch.dtype) -> AttentionPlan:
+    return (VarlenAttention if serves(row.document.device, config, dtype) else WindowedAttention)(row, config, dtype)

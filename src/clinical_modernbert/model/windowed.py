@@ -18,7 +18,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.packed_row import PackedRow
-from clinical_modernbert.model.rotary import rotate_into
+from clinical_modernbert.model.rotary import RotatedParts, rotate_into
 
 BLOCK = 64
 """Queries per block of a local layer."""
@@ -66,7 +66,7 @@ class WindowedAttention:
 
     def full(self, qkv_T3NH: Tensor) -> Tensor:
         """See `AttentionPlan.full`."""
-        rotated = _ToSlots.apply(qkv_T3NH, *self._full_rotation, *self._slots)  # type: ignore[no-untyped-call]
+        rotated = RotatedParts.apply(qkv_T3NH, *self._full_rotation, *self._slots)  # type: ignore[no-untyped-call]
         sizes = [len(g.documents) * g.slots for g in self._groups]
         outs = []
         for g, mask_E11L, *parts in zip(self._groups, self._masks, *(x_SNH.split(sizes) for x_SNH in rotated), strict=True):
@@ -166,32 +166,6 @@ def _fold(x_CNWH: Tensor) -> Tensor:
         chunk = x_CWNH[:, step * BLOCK : (step + 1) * BLOCK]
         sum_CBNH[step : step + num_blocks, : chunk.shape[1]] += chunk
     return sum_CBNH.flatten(0, 1)
-
-
-class _ToSlots(Function):
-    """Queries, keys (both rotated) and values, each (S, N, H), in the slots of the groups."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, qkv_T3NH: Tensor, cos: Tensor, sin: Tensor, token_of_slot_S: Tensor | None, slot_of_token_T: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        turned_T3NH = torch.empty_like(qkv_T3NH)
-        rotate_into(turned_T3NH[:, :2], qkv_T3NH[:, :2], cos, sin)
-        turned_T3NH[:, 2] = qkv_T3NH[:, 2]
-        ctx.save_for_backward(cos, sin, slot_of_token_T)
-        turned_S3NH = turned_T3NH if token_of_slot_S is None else turned_T3NH.index_select(0, token_of_slot_S)
-        return turned_S3NH[:, 0], turned_S3NH[:, 1], turned_S3NH[:, 2]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *d_SNH: Tensor) -> tuple[Tensor, None, None, None, None]:
-        cos, sin, slot_of_token_T = ctx.saved_tensors
-        dq_TNH, dk_TNH, dv_TNH = d_SNH if slot_of_token_T is None else (d.index_select(0, slot_of_token_T) for d in d_SNH)
-        d_qkv_T3NH = dq_TNH.new_empty(len(cos), 3, *dq_TNH.shape[1:])
-        d_qkv_T3NH[:, 2] = dv_TNH
-        rotate_into(d_qkv_T3NH[:, 0], dq_TNH, cos[:, 0], -sin[:, 0])
-        rotate_into(d_qkv_T3NH[:, 1], dk_TNH, cos[:, 0], -sin[:, 0])
-        return d_qkv_T3NH, None, None, None, None
 
 
 class _ToTokens(Function):
