@@ -70,6 +70,7 @@ def test_fill_mask_prints_candidates_and_json(model, capsys):
         (["fill-mask", "{model}", "a [MASK]", "--device", "quantum"], "'quantum'"),
         (["export", "hf", "{tmp}", "-o", "{tmp}/out"], "config.json"),
         (["export", "hf", "{model}", "-o", "{tmp}", "--overwrite"], "exists"),
+        (["export", "onnx", "{model}", "-o", "{tmp}/out", "--dtype", "int8"], "--check NOTES"),
         (["pretrain", "--recipe", "nope", "--dry-run"], "no recipe 'nope'"),
         (["pretrain", "--recipe", "tiny-cpu", "--dry-run", "--set", "phases.0.tokens=[1,"], "not valid YAML"),
         (["pretrain", "--recipe", "tiny-cpu", "--dry-run", "--set", "phases.0.mixture.files=-1"], "phases.0.mixture.files"),
@@ -83,3 +84,22 @@ def test_a_users_mistake_is_one_line(model, tmp_path, capsys, arguments, says):
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
     assert says in lines[0]
+
+
+def test_int8_is_checked_where_it_is_made_and_then_used(model, notes, tmp_path, capsys):
+    embed = ["embed", str(notes), "-o", str(tmp_path / "v.parquet"), "--dtype", "int8", "-q"]
+    assert main([embed[0], str(model), *embed[1:]]) == 1
+    assert "int8 was not checked on this model" in capsys.readouterr().err
+    assert main(["export", "hf", str(model), "-o", str(tmp_path / "checked"), "--dtype", "int8", "--check", str(notes)]) == 0
+    assert "int8: cosine to fp32" in capsys.readouterr().out
+    assert main([embed[0], str(tmp_path / "checked"), *embed[1:]]) == 0
+    assert main([embed[0], str(model), *embed[1:], "--unchecked", "--overwrite"]) == 0
+    assert main(["fill-mask", str(tmp_path / "checked"), "Started on [MASK].", "--dtype", "bf16"]) == 0
+    assert main(["export", "hf", str(model), "-o", str(tmp_path / "none"), "--dtype", "int8"]) == 1
+    assert "--check NOTES" in capsys.readouterr().err
+
+
+def test_onnx_is_written_by_its_command(model, notes, tmp_path, capsys):
+    assert main(["export", "onnx", str(model), "-o", str(tmp_path / "out"), "--dtype", "int8", "--check", str(notes), "--limit", "3"]) == 0
+    assert "of 3 sequences" in capsys.readouterr().out
+    assert (tmp_path / "out" / "onnx" / "model_quantized.onnx").exists()

@@ -54,7 +54,7 @@ def test_forward_and_backward_take_the_fused_kernels_alone():
 @pytest.mark.parametrize("tokens", [1, 63, 64, 65])
 def test_every_query_of_a_block_sees_something_so_that_no_kernel_makes_nan(tokens):
     row = PackedRow.of(torch.tensor([0, tokens]), tokens, tokens, torch.device("cpu"))
-    assert (windowed._window_mask(row, 64, torch.float32) == 0).any(-1).all()
+    assert (windowed.window_mask(row, 64, windowed.BLOCK, torch.float32) == 0).any(-1).all()
 
 
 def test_bfloat16_stays_near_float32():

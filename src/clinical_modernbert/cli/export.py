@@ -2,30 +2,74 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from clinical_modernbert.cli.options import Output, Overwrite
+from clinical_modernbert.cli.options import Limit, Output, Overwrite, Unchecked
 
 app = typer.Typer(help="Write a model in a form that other tools load.", no_args_is_help=True)
 
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder, such as run/checkpoints/latest/model.")]
+Form = Annotated[Literal["fp32", "int8"], typer.Option("--dtype", help="int8 is checked on --check before anything is written.")]
+Check = Annotated[Path | None, typer.Option("--check", help="Texts like those the model will see: .jsonl(.gz), .csv(.gz), .parquet, .txt.")]
 
-@app.callback()
-def _group() -> None:
-    """Keep `hf` a sub-command while it is the only one."""
+CHECKED = 200
+"""Texts of --check that are used unless --limit says otherwise."""
 
 
 @app.command()
-def hf(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder, such as run/checkpoints/latest/model.")],
-    output: Output,
-    overwrite: Overwrite = False,
-) -> None:
+def hf(model: Model, output: Output, dtype: Form = "fp32", check: Check = None, limit: Limit = None, overwrite: Overwrite = False) -> None:
     """Write a folder that transformers loads with AutoModelForMaskedLM, with its tokenizer and model card.
+
+    With --dtype int8 its `int8.json` says how near int8 stays to the same weights, and `--dtype int8` elsewhere takes the folder.
 
     Example: cmbert export hf run/checkpoints/latest/model -o my-model/
     """
+    from clinical_modernbert.errors import ConfigError
     from clinical_modernbert.export.hf import export_hf
 
-    sys.stdout.write(f"{export_hf(model, output, overwrite=overwrite)}\n")
+    if dtype == "int8" and check is None:
+        raise ConfigError("int8 is checked where it is made. Give texts like those it will see: --check NOTES.")
+    texts = _texts(check, limit) if dtype == "int8" and check else None
+    sys.stdout.write(f"{export_hf(model, output, overwrite=overwrite, check=texts)}\n")
+    if texts:
+        _tell(output)
+
+
+@app.command()
+def onnx(
+    model: Model,
+    output: Output,
+    dtype: Form = "fp32",
+    check: Check = None,
+    unchecked: Unchecked = False,
+    limit: Limit = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the same folder with an ONNX graph of the encoder in `onnx/`: `model.onnx`, and `model_quantized.onnx` for int8.
+
+    Example: cmbert export onnx my-model/ --dtype int8 --check notes.jsonl -o my-onnx-model/
+    """
+    from clinical_modernbert.export.onnx import export_onnx
+
+    texts = _texts(check, limit) if dtype == "int8" and check else None
+    sys.stdout.write(f"{export_onnx(model, output, dtype=dtype, check=texts, unchecked=unchecked, overwrite=overwrite)}\n")
+    if texts:
+        _tell(output / "onnx")
+
+
+def _texts(file: Path, limit: int | None) -> list[str]:
+    from itertools import islice
+
+    from clinical_modernbert.sources import Document, Files
+
+    source = Files(file)
+    records = (record for path in source.files() for record in source.read(path))
+    return [record.text for record in islice((r for r in records if isinstance(r, Document)), limit or CHECKED)]
+
+
+def _tell(folder: Path) -> None:
+    from clinical_modernbert.inference.gate import figures
+
+    sys.stdout.write(f"int8: {figures(folder)}\n")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from clinical_modernbert.cli.options import Device, Json, Limit, Output, Overwrite
+from clinical_modernbert.cli.options import Device, Dtype, Json, Limit, Output, Overwrite, Unchecked
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,8 @@ def embed(
     id_column: Annotated[str | None, typer.Option("--id-column", help="Column that holds the id.")] = None,
     limit: Limit = None,
     device: Device = None,
+    dtype: Dtype = "fp32",
+    unchecked: Unchecked = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write one vector a text, of any length, to a Parquet file with the columns `id` and `vector`, in the order of the input.
@@ -51,7 +53,7 @@ def embed(
         logger.warning("refused: %s (%s, %s)", record.reason, record.path, record.where)
     if not documents:
         raise DataError(f"no text could be read ({file}; {len(refused):,} records refused). Set --text-column, or correct the file.")
-    encoder = Encoder.from_pretrained(model, device=device or "auto")
+    encoder = Encoder.from_pretrained(model, device=device or "auto", dtype=dtype, unchecked=unchecked)
     vectors = encoder.encode([document.text for document in documents], pooling=pooling, progress=progress)
     frame = pl.DataFrame({"id": [document.id for document in documents], "vector": vectors})
     atomic.write_file(output, frame.write_parquet)
@@ -63,6 +65,8 @@ def fill_mask(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A text with one [MASK].")],
     top_k: Annotated[int, typer.Option("--top-k", min=1, help="How many candidates.")] = 5,
     device: Device = None,
+    dtype: Dtype = "fp32",
+    unchecked: Unchecked = False,
     as_json: Json = False,
 ) -> None:
     """Print the most probable tokens for the [MASK] in a text.
@@ -71,7 +75,7 @@ def fill_mask(
     """
     from clinical_modernbert.inference import Encoder
 
-    predictions = Encoder.from_pretrained(model, device=device or "auto").fill_mask(text, top_k=top_k)
+    predictions = Encoder.from_pretrained(model, device=device or "auto", dtype=dtype, unchecked=unchecked).fill_mask(text, top_k=top_k)
     if as_json:
         sys.stdout.write(json.dumps([asdict(prediction) for prediction in predictions], ensure_ascii=False, indent=2) + "\n")
         return

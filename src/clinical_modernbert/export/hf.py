@@ -1,25 +1,27 @@
 """A model -> a folder that plain transformers loads, with no remote code."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from clinical_modernbert import atomic
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.export.card import CARD, describe
+from clinical_modernbert.inference import Encoder
 from clinical_modernbert.model import hf
 from clinical_modernbert.tokenization import Tokenizer
 
 
-def export_hf(model: Path, output: Path, *, overwrite: bool = False) -> Path:
+def export_hf(model: Path, output: Path, *, overwrite: bool = False, check: Sequence[str] | None = None) -> Path:
     """Write `model` as a Hugging Face folder: weights checked tensor by tensor, config in both spellings, tokenizer, card.
+
+    With texts to `check` on, the folder also says how near its int8 form stays to it, and `Encoder` loads that form.
 
     Raises:
         ConfigError: `output` exists and `overwrite` is false.
-        CheckpointError: `model` is incomplete or damaged.
+        CheckpointError: `model` is incomplete or damaged, or its int8 form strays too far on the texts of `check`.
     """
-    if output.exists() and not (overwrite and (output / "config.json").exists()):
-        remedy = "Choose another --output" + ("" if overwrite else ", or pass --overwrite to replace a model")
-        raise ConfigError(f"{output} exists. {remedy}.")
+    refuse_existing(output, overwrite)
     loaded = hf.load(model)
     with atomic.new_folder(output) as aside:
         hf.save(loaded, aside)
@@ -28,4 +30,13 @@ def export_hf(model: Path, output: Path, *, overwrite: bool = False) -> Path:
             shutil.copyfile(model / CARD, aside / CARD)
         else:
             atomic.write_text(aside / CARD, describe(loaded.config, run=None))
+        if check is not None:
+            Encoder.from_pretrained(aside, device="cpu").quantize(check)
     return output
+
+
+def refuse_existing(output: Path, overwrite: bool) -> None:
+    """Raise ConfigError where `output` exists, unless it is a model and `overwrite` is true."""
+    if output.exists() and not (overwrite and (output / "config.json").exists()):
+        remedy = "Choose another --output" + ("" if overwrite else ", or pass --overwrite to replace a model")
+        raise ConfigError(f"{output} exists. {remedy}.")

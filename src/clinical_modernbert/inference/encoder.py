@@ -1,7 +1,8 @@
 """`Encoder`: a pretrained model behind a few verbs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -10,6 +11,9 @@ import numpy.typing as npt
 import torch
 
 from clinical_modernbert.errors import ConfigError, DataError
+from clinical_modernbert.inference.engine import CpuEngine
+from clinical_modernbert.inference.gate import check_int8, require_check, write_check
+from clinical_modernbert.inference.products import EngineDtype
 from clinical_modernbert.inference.windows import Window, windows
 from clinical_modernbert.model import foreign, hf
 from clinical_modernbert.model.device import choose_device
@@ -52,28 +56,67 @@ class Encoder:
     """
 
     def __init__(
-        self, model: ModernBertForMaskedLM | ForeignModel, tokenizer: Tokenizer | ForeignTokenizer, pooling: Pooling = "mean"
+        self,
+        model: ModernBertForMaskedLM | ForeignModel,
+        tokenizer: Tokenizer | ForeignTokenizer,
+        pooling: Pooling = "mean",
+        *,
+        dtype: EngineDtype = "fp32",
+        folder: Path | None = None,
     ) -> None:
         if len(tokenizer) > model.config.vocab_size:
             raise ConfigError(f"the tokenizer has {len(tokenizer)} ids, the model {model.config.vocab_size}. Load both from one folder.")
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.pooling: Pooling = pooling
+        self.dtype = dtype
+        self.folder = folder
+        if dtype not in get_args(EngineDtype):
+            raise ConfigError(f"dtype {dtype!r} is none of {', '.join(get_args(EngineDtype))}.")
+        if (dtype == "int8" and self._device.type != "cpu") or (dtype != "fp32" and isinstance(model, ForeignModel)):
+            raise ConfigError(f"dtype {dtype} is not there for this model on {self._device.type}. Use fp32, or bf16 on CUDA.")
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str, *, device: str = "auto") -> "Encoder":
+    def from_pretrained(
+        cls, folder: Path | str, *, device: str = "auto", dtype: EngineDtype = "fp32", unchecked: bool = False
+    ) -> "Encoder":
         """Load a ModernBERT folder (config.json, model.safetensors, tokenizer.json), or another Hugging Face encoder to compare with.
 
-        The other one goes through transformers, cannot fill masks, and pools as its `1_Pooling` says.
+        The other one goes through transformers, cannot fill masks, and pools as its `1_Pooling` says. `bf16` and `int8` compute in these
+        types from the same weights; `int8`, on the CPU alone, asks for the check that `quantize` keeps beside them, unless `unchecked`.
 
         Raises:
-            CheckpointError: a file is missing or damaged, or a tensor does not belong.
-            ConfigError: the model is one that this package cannot honour.
+            CheckpointError: a file is missing or damaged, a tensor does not belong, or int8 was not checked on these weights.
+            ConfigError: the model is one that this package cannot honour, or not in this `dtype` here.
         """
         folder, where = Path(folder), choose_device(device)
-        if hf.read_json(folder / "config.json").get("model_type") == "modernbert":
-            return cls(hf.load(folder, device=where), Tokenizer.load(folder), foreign.pooling_of(folder) or "mean")
-        return cls(*foreign.load(folder, where), foreign.pooling_of(folder) or "mean")
+        if hf.read_json(folder / "config.json").get("model_type") != "modernbert":
+            return cls(*foreign.load(folder, where), foreign.pooling_of(folder) or "mean", dtype=dtype, folder=folder)
+        if dtype == "int8" and not unchecked:
+            require_check(folder, hf.weights_sha256(folder))
+        model = hf.load(folder, device=where)
+        return cls(model, Tokenizer.load(folder), foreign.pooling_of(folder) or "mean", dtype=dtype, folder=folder)
+
+    def quantize(self, check: Sequence[str]) -> "Encoder":
+        """The model in int8, once it is shown on the texts of `check` that it stays near; the figures are kept in its folder.
+
+        Raises:
+            CheckpointError: it strays too far; the message says by how much.
+            ConfigError: this encoder is no float32 ModernBERT on the CPU that was loaded from a folder.
+        """
+        if not isinstance(self.model, ModernBertForMaskedLM) or not isinstance(self.tokenizer, Tokenizer):
+            raise ConfigError("only a ModernBERT has an int8 form here. Load one.")
+        if self.folder is None or self.dtype != "fp32":
+            raise ConfigError("quantize starts from an fp32 model of a folder. Use Encoder.from_pretrained(folder).")
+        quantized = Encoder(self.model, self.tokenizer, self.pooling, dtype="int8", folder=self.folder)
+        weights = hf.weights_sha256(self.folder)
+        figures = check_int8(self.states, quantized.states, self.model, self.tokenizer, self.sequences(check), weights)
+        write_check(self.folder, figures)
+        return quantized
+
+    def sequences(self, texts: Sequence[str]) -> list[npt.NDArray[np.int64]]:
+        """What of `texts` goes through the model: ids of each window, between [CLS] and [SEP]."""
+        return [piece.ids for number, ids in enumerate(self.tokenizer.encode_batch(texts)) for piece in self._pieces(number, ids)]
 
     def untrained(self, seed: int) -> "Encoder":
         """The same shape and tokenizer with random weights: what training has to beat."""
@@ -82,7 +125,7 @@ class Encoder:
         else:
             model = ModernBertForMaskedLM(self.model.config)
             initialize(model, seed)
-        return Encoder(model.to(self._device), self.tokenizer, self.pooling)
+        return Encoder(model.to(self._device), self.tokenizer, self.pooling, dtype=self.dtype)
 
     def encode(
         self, texts: Sequence[str], *, pooling: Pooling | None = None, batch_tokens: int = BATCH_TOKENS, progress: Progress = silent
@@ -105,7 +148,7 @@ class Encoder:
         pieces = [piece for number, ids in enumerate(self.tokenizer.encode_batch(texts)) for piece in self._pieces(number, ids)]
         with progress("Encoding", total=sum(len(piece.ids) for piece in pieces), unit="tokens") as advance:
             for batch in _batches(pieces, batch_tokens):
-                states = self._states([piece.ids for piece in batch])
+                states = self.states([piece.ids for piece in batch])
                 for piece, hidden in zip(batch, states, strict=True):
                     if pooling == "mean":
                         sums[piece.text] += hidden[piece.take].sum(0, dtype=np.float64)
@@ -131,8 +174,9 @@ class Encoder:
         window = next(w for w in self._windows(len(ids)) if w.take_start <= position < w.take_stop)
         piece = self.tokenizer.wrap(ids[window.start : window.stop])
         with torch.inference_mode():
-            logits = self.model(*self._packed([piece]), torch.tensor([position - window.start + 1], device=self._device))[0]
-            probabilities = logits.float().softmax(0)[: len(self.tokenizer)]  # ids beyond the tokenizer's only fill up the matrix
+            state = torch.from_numpy(self.states([piece])[0][[position - window.start + 1]]).to(self._device)
+            logits = self.model.decoder(self.model.head(state), self.model.token_embeddings)[0]
+            probabilities = logits.softmax(0)[: len(self.tokenizer)]  # ids beyond the tokenizer's only fill up the matrix
             best = torch.topk(probabilities, min(top_k, len(probabilities)))
         return [
             Prediction(self.tokenizer.decode([int(index)]).strip(), float(probability))
@@ -158,10 +202,20 @@ class Encoder:
         cu_seqlens = torch.tensor(np.cumsum([0, *lengths]), dtype=torch.int32, device=self._device)
         return torch.from_numpy(np.concatenate(pieces)).to(self._device), cu_seqlens, max(lengths)
 
-    def _states(self, pieces: Sequence[npt.NDArray[np.int64]]) -> list[npt.NDArray[np.float32]]:
-        with torch.inference_mode():
-            hidden = self.model.encode(*self._packed(pieces)).float().cpu().numpy()
-        return np.split(hidden, np.cumsum([len(ids) for ids in pieces])[:-1])
+    @cached_property
+    def _encode(self) -> Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]:
+        if isinstance(self.model, ModernBertForMaskedLM) and self._device.type == "cpu":
+            return CpuEngine(self.model.model, self.dtype)
+        return self.model.encode
+
+    def states(self, sequences: Sequence[npt.NDArray[np.int64]]) -> list[npt.NDArray[np.float32]]:
+        """Hidden states (tokens, hidden) of each of `sequences`, ids between [CLS] and [SEP], which go through the model together."""
+        with (
+            torch.inference_mode(),
+            torch.autocast(self._device.type, torch.bfloat16, enabled=self.dtype == "bf16" and self._device.type != "cpu"),
+        ):
+            hidden = self._encode(*self._packed(sequences)).float().cpu().numpy()
+        return np.split(hidden, np.cumsum([len(ids) for ids in sequences])[:-1])
 
 
 def _batches(pieces: Sequence[_Piece], max_tokens: int) -> Iterator[list[_Piece]]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,12 @@ def read_tensors(folder: Path, device: torch.device | str = "cpu") -> dict[str, 
         except (OSError, SafetensorError) as error:
             raise _unreadable(path, error) from None
     return tensors
+
+
+def weights_sha256(folder: Path) -> str:
+    """The hash of the weights' files, in the order of their names."""
+    parts = [atomic.sha256(path) for path in _weight_files(folder)]
+    return parts[0] if len(parts) == 1 else sha256("".join(parts).encode()).hexdigest()
 
 
 def save(model: ModernBertForMaskedLM, folder: Path, *, dtype: torch.dtype = torch.float32) -> None:

@@ -54,7 +54,7 @@ class WindowedAttention:
         self._half = config.local_attention // 2
         self._local_rotation = row.rotation(config, config.local_rope_theta, dtype)
         self._full_rotation = row.rotation(config, config.global_rope_theta, dtype)
-        self._mask_C1BW = _window_mask(row, self._half, dtype)
+        self._mask_C1BW = window_mask(row, self._half, BLOCK, dtype)
         self._groups = group(row.lengths)
         self._masks, self._slots = _arrange(row, self._groups, dtype)
 
@@ -77,18 +77,18 @@ class WindowedAttention:
         return out_TNH
 
 
-def _window_mask(row: PackedRow, half: int, dtype: torch.dtype) -> Tensor:
-    """(C, 1, B, W): 0 where a query of a block may see a key of its window, else -inf.
+def window_mask(row: PackedRow, half: int, block: int, dtype: torch.dtype) -> Tensor:
+    """(C, 1, B, W) for blocks of B queries: 0 where a query of a block may see a key of its window, else -inf.
 
     A query behind the end of the row sees everything, so that its softmax is finite; its output is dropped.
     """
     document_T = row.document
-    num_blocks = -(-len(document_T) // BLOCK)
-    tail = num_blocks * BLOCK - len(document_T)
-    query_CB1 = pad(document_T, (0, tail), value=-1).view(num_blocks, BLOCK, 1)
-    key_C1W = pad(document_T, (half, half + tail), value=-2).unfold(0, BLOCK + 2 * half, BLOCK)[:, None]
-    index_B1 = torch.arange(BLOCK, device=document_T.device)[:, None] + half
-    near_BW = (index_B1 - torch.arange(BLOCK + 2 * half, device=document_T.device)).abs() <= half
+    num_blocks = -(-len(document_T) // block)
+    tail = num_blocks * block - len(document_T)
+    query_CB1 = pad(document_T, (0, tail), value=-1).view(num_blocks, block, 1)
+    key_C1W = pad(document_T, (half, half + tail), value=-2).unfold(0, block + 2 * half, block)[:, None]
+    index_B1 = torch.arange(block, device=document_T.device)[:, None] + half
+    near_BW = (index_B1 - torch.arange(block + 2 * half, device=document_T.device)).abs() <= half
     seen_CBW = (query_CB1 == key_C1W) & near_BW | (query_CB1 < 0)
     return torch.zeros(seen_CBW.shape, dtype=dtype, device=document_T.device).masked_fill_(~seen_CBW, float("-inf"))[:, None]
 
