@@ -37,8 +37,10 @@ check: $(STAMP)  ## format, lint, types, the order of imports, generated docs
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 
-bench: $(STAMP)  ## the speed of encoding and pretraining on this machine: benchmarks/results/
-	$(BIN)/cmbert bench encode -o benchmarks/results/encode.json
+bench: $(STAMP)  ## the speed of tokenizing and encoding beside other runtimes, and of pretraining, here: benchmarks/results/
+	$(PIP) openvino
+	$(BIN)/python benchmarks/tokenizer_speed.py
+	$(BIN)/python benchmarks/encode.py
 	$(BIN)/cmbert bench pretrain -o benchmarks/results/pretrain.json
 
 open-model: $(STAMP)  ## a small model on open text, the evidence of its context, then alignment on codes: two hours on two cores

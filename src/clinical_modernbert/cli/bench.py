@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clinical_modernbert.cli.options import Seed
+from clinical_modernbert.cli.options import Dtype, Seed
 
 if TYPE_CHECKING:
+    import torch
+
     from clinical_modernbert.model.heads import ModernBertForMaskedLM
+
+    Work = Callable[[torch.Tensor, torch.Tensor, int], object]
+    """Ids, offsets and the longest document of a packed row -> whatever."""
 
 app = typer.Typer(help="Measure this package on this machine, with random weights.", no_args_is_help=True)
 
@@ -24,18 +29,24 @@ Repeat = Annotated[int, typer.Option("--repeat", min=1, help="Measurements, of w
 
 
 @app.command()
-def encode(recipe: Shape = "tiny-cpu", lengths: Length = None, repeat: Repeat = 5, seed: Seed = None, output: JsonFile = None) -> None:
-    """Measure forward passes: real tokens a second by document length.
+def encode(
+    recipe: Shape = "tiny-cpu",
+    lengths: Length = None,
+    dtype: Dtype = "fp32",
+    repeat: Repeat = 5,
+    seed: Seed = None,
+    output: JsonFile = None,
+) -> None:
+    """Measure encoding without gradients: real tokens a second by document length. int8 is not checked here.
 
-    Example: cmbert bench encode --length 512 --length 8192 -o bench.json
+    Example: cmbert bench encode --length 512 --length 8192 --dtype int8 -o bench.json
     """
-    import torch
+    from clinical_modernbert.inference.engine import CpuEngine
 
-    def forward(model: "ModernBertForMaskedLM", inputs: tuple[Any, ...]) -> None:
-        with torch.inference_mode():
-            model.encode(*inputs)
+    def forward(model: "ModernBertForMaskedLM") -> "Work":
+        return CpuEngine(model.model, dtype)
 
-    _report(_measure(recipe, lengths, repeat, seed or 0, forward), output)
+    _report({"dtype": dtype, **_measure(recipe, lengths, repeat, seed or 0, forward)}, output)
 
 
 @app.command()
@@ -46,16 +57,19 @@ def pretrain(recipe: Shape = "tiny-cpu", lengths: Length = None, repeat: Repeat 
     """
     import torch
 
-    def step(model: "ModernBertForMaskedLM", inputs: tuple[Any, ...]) -> None:
-        positions = torch.nonzero(torch.arange(len(inputs[0])) % 10 < 3).flatten()
-        model(*inputs, positions).logsumexp(1).mean().backward()
-        model.zero_grad()
+    def training(model: "ModernBertForMaskedLM") -> "Work":
+        def step(ids: torch.Tensor, cu_seqlens: torch.Tensor, max_seqlen: int) -> None:
+            positions = torch.nonzero(torch.arange(len(ids)) % 10 < 3).flatten()
+            model(ids, cu_seqlens, max_seqlen, positions).logsumexp(1).mean().backward()
+            model.zero_grad()
 
-    _report(_measure(recipe, lengths, repeat, seed or 0, step), output)
+        return step
+
+    _report(_measure(recipe, lengths, repeat, seed or 0, training), output)
 
 
 def _measure(
-    recipe: str, lengths: list[int] | None, repeat: int, seed: int, work: Callable[["ModernBertForMaskedLM", tuple[Any, ...]], None]
+    recipe: str, lengths: list[int] | None, repeat: int, seed: int, prepare: Callable[["ModernBertForMaskedLM"], "Work"]
 ) -> dict[str, Any]:
     import torch
 
@@ -69,6 +83,7 @@ def _measure(
     config = planned_config(recipes.get(recipe))
     model = ModernBertForMaskedLM(config)
     initialize(model, seed)
+    work = prepare(model)
     rates = {}
     measured = lengths or [128, 512, 2048, config.max_position_embeddings]
     with progress("Measuring", total=len(measured), unit="lengths") as advance:
@@ -76,11 +91,11 @@ def _measure(
             count = max(1, config.max_position_embeddings // length)
             ids = torch.randint(config.vocab_size, (count * length,), generator=torch.Generator().manual_seed(seed))
             inputs = ids, torch.arange(0, count * length + 1, length, dtype=torch.int32), length
-            work(model, inputs)  # warm-up
+            work(*inputs)  # warm-up
             times = []
             for _ in range(repeat):
                 began = time.perf_counter()
-                work(model, inputs)
+                work(*inputs)
                 times.append(time.perf_counter() - began)
             rates[str(length)] = round(len(ids) / statistics.median(times), 1)
             advance(1)

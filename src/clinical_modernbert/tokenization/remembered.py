@@ -33,7 +33,7 @@ class RememberedIds:
         """Ids of each text, without special tokens."""
         known = self._ids  # another thread may start a new dict meanwhile
         pieces = [_PIECE.findall(text) for text in texts]
-        new = [piece for piece in {piece for some in pieces for piece in some} if piece not in known]
+        new = list(set().union(*pieces).difference(known))
         for piece, encoding in zip(new, self._backend.encode_batch_fast(new, add_special_tokens=False), strict=True):
             known[piece] = np.array(encoding.ids, np.int32).tobytes()
         self._characters += sum(map(len, new))
