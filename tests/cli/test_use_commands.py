@@ -71,6 +71,8 @@ def test_fill_mask_prints_candidates_and_json(model, capsys):
         (["export", "hf", "{tmp}", "-o", "{tmp}/out"], "config.json"),
         (["export", "hf", "{model}", "-o", "{tmp}", "--overwrite"], "exists"),
         (["export", "onnx", "{model}", "-o", "{tmp}/out", "--dtype", "int8"], "--check NOTES"),
+        (["export", "onnx", "{model}", "-o", "{tmp}/out", "--check", "{tmp}/notes.jsonl"], "for int8 alone"),
+        (["export", "hf", "{model}", "-o", "{tmp}/out", "--dtype", "int8", "--check", "{tmp}/none.jsonl"], "none.jsonl"),
         (["pretrain", "--recipe", "nope", "--dry-run"], "no recipe 'nope'"),
         (["pretrain", "--recipe", "tiny-cpu", "--dry-run", "--set", "phases.0.tokens=[1,"], "not valid YAML"),
         (["pretrain", "--recipe", "tiny-cpu", "--dry-run", "--set", "phases.0.mixture.files=-1"], "phases.0.mixture.files"),

@@ -7,35 +7,20 @@ from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import engine, products
 from clinical_modernbert.inference.engine import CpuEngine
 from clinical_modernbert.inference.products import FloatProduct, Int8Product
-from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, init
-
-SHAPE = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "intermediate_size": 40,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 2,
-    "pad_token_id": 0,
-    "cls_token_id": 1,
-    "sep_token_id": 2,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "initializer_range": 0.1,
-}
+from clinical_modernbert.model import ModernBertForMaskedLM
+from model_rows import Row, small_model
 
 
 def reference(**changes: object) -> ModernBertForMaskedLM:
-    model = ModernBertForMaskedLM(ModernBertConfig(**(SHAPE | changes)), "reference")
-    init.initialize(model, seed=1)
+    model = small_model("reference", torch.float32, **({"initializer_range": 0.1} | changes))
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(len(name)))
-    return model.eval()
+    return model
 
 
 def row(lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor, int]:
-    ids = torch.randint(3, 97, (sum(lengths),), generator=torch.Generator().manual_seed(0))
-    return ids, torch.tensor([0, *lengths]).cumsum(0).int(), max(lengths)
+    return Row.of(lengths).inputs
 
 
 def expected(model: ModernBertForMaskedLM, inputs: tuple[torch.Tensor, torch.Tensor, int]) -> torch.Tensor:

@@ -26,13 +26,14 @@ def hf(model: Model, output: Output, dtype: Form = "fp32", check: Check = None, 
 
     Example: cmbert export hf run/checkpoints/latest/model -o my-model/
     """
+    from clinical_modernbert.cli.progress import progress
     from clinical_modernbert.errors import ConfigError
     from clinical_modernbert.export.hf import export_hf
 
-    if dtype == "int8" and check is None:
+    texts = _texts(dtype, check, limit)
+    if dtype == "int8" and texts is None:
         raise ConfigError("int8 is checked where it is made. Give texts like those it will see: --check NOTES.")
-    texts = _texts(check, limit) if dtype == "int8" and check else None
-    sys.stdout.write(f"{export_hf(model, output, overwrite=overwrite, check=texts)}\n")
+    sys.stdout.write(f"{export_hf(model, output, overwrite=overwrite, check=texts, progress=progress)}\n")
     if texts:
         _tell(output)
 
@@ -51,19 +52,27 @@ def onnx(
 
     Example: cmbert export onnx my-model/ --dtype int8 --check notes.jsonl -o my-onnx-model/
     """
+    from clinical_modernbert.cli.progress import progress
     from clinical_modernbert.export.onnx import export_onnx
 
-    texts = _texts(check, limit) if dtype == "int8" and check else None
-    sys.stdout.write(f"{export_onnx(model, output, dtype=dtype, check=texts, unchecked=unchecked, overwrite=overwrite)}\n")
+    texts = _texts(dtype, check, limit)
+    written = export_onnx(model, output, dtype=dtype, check=texts, unchecked=unchecked, overwrite=overwrite, progress=progress)
+    sys.stdout.write(f"{written}\n")
     if texts:
         _tell(output / "onnx")
 
 
-def _texts(file: Path, limit: int | None) -> list[str]:
+def _texts(dtype: str, file: Path | None, limit: int | None) -> list[str] | None:
+    """The texts to check int8 on; none where no file is named."""
     from itertools import islice
 
+    from clinical_modernbert.errors import ConfigError
     from clinical_modernbert.sources import Document, Files
 
+    if file is None:
+        return None
+    if dtype != "int8":
+        raise ConfigError(f"--check {file} is for int8 alone. Add --dtype int8, or leave it out.")
     source = Files(file)
     records = (record for path in source.files() for record in source.read(path))
     return [record.text for record in islice((r for r in records if isinstance(r, Document)), limit or CHECKED)]

@@ -9,10 +9,13 @@ from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.export.card import CARD, describe
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.model import hf
+from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import Tokenizer
 
 
-def export_hf(model: Path, output: Path, *, overwrite: bool = False, check: Sequence[str] | None = None) -> Path:
+def export_hf(
+    model: Path, output: Path, *, overwrite: bool = False, check: Sequence[str] | None = None, progress: Progress = silent
+) -> Path:
     """Write `model` as a Hugging Face folder: weights checked tensor by tensor, config in both spellings, tokenizer, card.
 
     With texts to `check` on, the folder also says how near its int8 form stays to it, and `Encoder` loads that form.
@@ -31,7 +34,7 @@ def export_hf(model: Path, output: Path, *, overwrite: bool = False, check: Sequ
         else:
             atomic.write_text(aside / CARD, describe(loaded.config, run=None))
         if check is not None:
-            Encoder.from_pretrained(aside, device="cpu").quantize(check)
+            Encoder.from_pretrained(aside, device="cpu").quantize(check, progress=progress)
     return output
 
 

@@ -20,6 +20,7 @@ from clinical_modernbert.inference import Encoder
 from clinical_modernbert.inference.gate import check_int8, write_check
 from clinical_modernbert.model import hf
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
+from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import Tokenizer
 
 OnnxDtype = Literal["fp32", "int8"]
@@ -42,6 +43,7 @@ def export_onnx(
     check: Sequence[str] | None = None,
     unchecked: bool = False,
     overwrite: bool = False,
+    progress: Progress = silent,
 ) -> Path:
     """Write `model` as `export_hf` does, and its encoder as an ONNX graph beside that; `int8` adds a quantized one.
 
@@ -73,11 +75,11 @@ def export_onnx(
             if dtype == "int8":
                 _quantize(aside / FULL_PRECISION, aside / QUANTIZED, external)
         if dtype == "int8" and check is not None:
-            _check(aside, check)
+            _check(aside, check, progress)
     return output
 
 
-def _check(folder: Path, texts: Sequence[str]) -> None:
+def _check(folder: Path, texts: Sequence[str], progress: Progress) -> None:
     exact, quantized = Encoder.from_pretrained(folder, device="cpu"), OnnxEncoder(folder / QUANTIZED)
     assert isinstance(exact.model, ModernBertForMaskedLM)
     assert isinstance(exact.tokenizer, Tokenizer)
@@ -86,7 +88,7 @@ def _check(folder: Path, texts: Sequence[str]) -> None:
         return [quantized.states(ids[None], np.ones_like(ids)[None])[0] for ids in sequences]
 
     weights = hf.weights_sha256(folder)
-    figures = check_int8(exact.states, states, exact.model, exact.tokenizer, exact.sequences(texts), weights)
+    figures = check_int8(exact.states, states, exact.model, exact.tokenizer, exact.sequences(texts), weights, progress)
     write_check(folder / "onnx", figures)
 
 

@@ -97,7 +97,7 @@ class Encoder:
         model = hf.load(folder, device=where)
         return cls(model, Tokenizer.load(folder), foreign.pooling_of(folder) or "mean", dtype=dtype, folder=folder)
 
-    def quantize(self, check: Sequence[str]) -> "Encoder":
+    def quantize(self, check: Sequence[str], *, progress: Progress = silent) -> "Encoder":
         """The model in int8, once it is shown on the texts of `check` that it stays near; the figures are kept in its folder.
 
         Raises:
@@ -110,7 +110,7 @@ class Encoder:
             raise ConfigError("quantize starts from an fp32 model of a folder. Use Encoder.from_pretrained(folder).")
         quantized = Encoder(self.model, self.tokenizer, self.pooling, dtype="int8", folder=self.folder)
         weights = hf.weights_sha256(self.folder)
-        figures = check_int8(self.states, quantized.states, self.model, self.tokenizer, self.sequences(check), weights)
+        figures = check_int8(self.states, quantized.states, self.model, self.tokenizer, self.sequences(check), weights, progress)
         write_check(self.folder, figures)
         return quantized
 

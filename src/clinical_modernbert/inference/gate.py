@@ -13,6 +13,7 @@ from clinical_modernbert import atomic
 from clinical_modernbert.batching import Masker
 from clinical_modernbert.errors import CheckpointError, DataError
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
+from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import Tokenizer
 
 FORMAT_VERSION = 1
@@ -56,6 +57,7 @@ def check_int8(
     tokenizer: Tokenizer,
     sequences: Sequence[npt.NDArray[np.int64]],
     weights_sha256: str,
+    progress: Progress = silent,
 ) -> Int8Check:
     """Compare mean-pooled vectors of `sequences`, and what `model`'s head makes of 15% masked tokens of each.
 
@@ -65,13 +67,15 @@ def check_int8(
     """
     masker = Masker(tokenizer, whole_word=False)
     cosines, agreed = [], []
-    for number, ids in enumerate(sequences):
-        one, other = (states([ids])[0].mean(0, dtype=np.float64) for states in (exact, quantized))
-        cosines.append(float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-12)))
-        masked = masker(ids[1:-1], 0.15, np.random.default_rng([0, number]))
-        wrapped, positions = tokenizer.wrap(masked.input_ids), masked.positions + 1
-        one_top, other_top = (_top1(model, states([wrapped])[0][positions]) for states in (exact, quantized))
-        agreed.append(one_top == other_top)
+    with progress("Checking int8", total=sum(map(len, sequences)), unit="tokens") as advance:
+        for number, ids in enumerate(sequences):
+            one, other = (states([ids])[0].mean(0, dtype=np.float64) for states in (exact, quantized))
+            cosines.append(float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-12)))
+            masked = masker(ids[1:-1], 0.15, np.random.default_rng([0, number]))
+            wrapped, positions = tokenizer.wrap(masked.input_ids), masked.positions + 1
+            one_top, other_top = (_top1(model, states([wrapped])[0][positions]) for states in (exact, quantized))
+            agreed.append(one_top == other_top)
+            advance(len(ids))
     same = np.concatenate(agreed) if agreed else np.empty(0)
     if not len(same):
         raise DataError("the texts to check on are empty. Give --check a file of typical notes.")
