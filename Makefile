@@ -32,7 +32,7 @@ test-slow: $(STAMP)  ## the tests that take longer
 
 check: $(STAMP)  ## format, lint, types, the order of imports, generated docs
 	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check

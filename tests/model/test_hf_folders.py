@@ -2,11 +2,11 @@ import json
 
 import pytest
 import torch
-from model_rows import small_model
 from safetensors.torch import load_file, save_file
 
 from clinical_modernbert.errors import CheckpointError, ConfigError
 from clinical_modernbert.model import hf
+from model_rows import small_model
 
 EMBEDDINGS = "model.embeddings.tok_embeddings.weight"
 

@@ -2,11 +2,11 @@ import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_rows import SMALL
 
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM
 from clinical_modernbert.settings import Settings, parse
+from model_rows import SMALL
 
 LEGACY = {"model_type": "modernbert", "num_hidden_layers": 4}
 TEI = """vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads hidden_activation max_position_embeddings

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from model_rows import SMALL
 
 from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, init
+from model_rows import SMALL
 
 WIDE = ModernBertConfig(**(SMALL | {"hidden_size": 256, "initializer_range": 0.02}))
 CUT_AT_TWO_SIGMA = 0.8796  # standard deviation of a unit normal cut at 2

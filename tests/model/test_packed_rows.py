@@ -1,8 +1,8 @@
 import pytest
 import torch
-from model_rows import Row, small_model
 
 from clinical_modernbert.errors import ConfigError
+from model_rows import Row, small_model
 
 
 def test_packed_equals_one_by_one():

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from model_rows import Row, small_model
 
 from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, hf
+from model_rows import Row, small_model
 
 transformers = pytest.importorskip("transformers")
 

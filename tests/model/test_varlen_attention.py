@@ -1,10 +1,10 @@
 import pytest
 import torch
-from model_rows import Row, small_model
 
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.model import varlen
 from clinical_modernbert.model.varlen import find_kernel, serves
+from model_rows import Row, small_model
 
 LENGTHS = [1, 63, 64, 65, 128, 129, 300]
 

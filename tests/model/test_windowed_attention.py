@@ -2,13 +2,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_rows import Row, small_model
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.model import windowed
 from clinical_modernbert.model.packed_row import PackedRow
 from clinical_modernbert.model.windowed import group
+from model_rows import Row, small_model
 
 LENGTHS = st.lists(st.sampled_from([1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 130, 200]), min_size=1, max_size=4)
 
