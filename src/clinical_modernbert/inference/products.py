@@ -6,7 +6,8 @@ from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+
+from clinical_modernbert.model.linear import PackedWeight
 
 EngineDtype = Literal["fp32", "bf16", "int8"]
 
@@ -22,25 +23,16 @@ class Product(Protocol):
 
 
 class FloatProduct:
-    """In float32 or bfloat16, with weights in oneDNN's own order where it is there, which is faster than torch's product on an AMD CPU."""
+    """In float32 or bfloat16."""
 
     def __init__(self, weight_MK: Tensor, bias_M: Tensor | None, dtype: torch.dtype) -> None:
         self._dtype = dtype
-        self._weight_MK = weight_MK.to(dtype)
+        self._weight = PackedWeight(weight_MK.to(dtype))
         self._bias_M = None if bias_M is None else bias_M.to(dtype)
-        available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        self._packed = available and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        if self._packed:
-            self._weight_MK = torch.ops.mkldnn._reorder_linear_weight(self._weight_MK.contiguous())
 
     def rows(self, x_CK: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `Product.rows`."""
-        x_CK = x_CK.to(self._dtype)
-        if self._packed:
-            out_CM: Tensor = torch.ops.mkldnn._linear_pointwise(x_CK, self._weight_MK, self._bias_M, "none", [], "")
-        else:
-            out_CM = linear(x_CK, self._weight_MK, self._bias_M)
-        return out_CM.float(), None
+        return self._weight(x_CK.to(self._dtype), self._bias_M).float(), None
 
     def add_to(self, target_CM: Tensor, x_CK: Tensor, factor_C1: Tensor | None = None) -> None:
         """See `Product.add_to`."""

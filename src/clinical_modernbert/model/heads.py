@@ -7,8 +7,10 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear
 
 from clinical_modernbert.model.config import ModernBertConfig
+from clinical_modernbert.model.cross_entropy import Scores, cross_entropy
 from clinical_modernbert.model.encoder import ModernBertModel
 from clinical_modernbert.model.layers import norm
+from clinical_modernbert.model.linear import Linear
 
 
 class PredictionHead(nn.Module):
@@ -16,7 +18,7 @@ class PredictionHead(nn.Module):
 
     def __init__(self, config: ModernBertConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=config.classifier_bias)
+        self.dense = Linear(config.hidden_size, config.hidden_size, bias=config.classifier_bias)
         self.norm = norm(config)
 
     def forward(self, hidden_MD: Tensor) -> Tensor:
@@ -66,3 +68,10 @@ class ModernBertForMaskedLM(nn.Module):
         hidden_MD = self.encode(input_ids_T, cu_seqlens, max_seqlen).index_select(0, positions_M)
         logits_MV: Tensor = self.decoder(self.head(hidden_MD), self.model.embeddings.tok_embeddings.weight)
         return logits_MV
+
+    def score(
+        self, input_ids_T: Tensor, cu_seqlens: Tensor, max_seqlen: int, positions_M: Tensor, labels_M: Tensor
+    ) -> tuple[Tensor, Scores]:
+        """Summed loss of the ids `labels_M` at `positions_M`, a scalar that can be differentiated, and the scores of each."""
+        hidden_MD = self.head(self.encode(input_ids_T, cu_seqlens, max_seqlen).index_select(0, positions_M))
+        return cross_entropy(hidden_MD, self.token_embeddings, self.decoder.bias, labels_M)

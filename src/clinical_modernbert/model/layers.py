@@ -2,12 +2,20 @@
 
 # T tokens in the packed row, D hidden, I intermediate, N heads, H head width
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import gelu
 
 from clinical_modernbert.model.attention import AttentionPlan
 from clinical_modernbert.model.config import ModernBertConfig
+from clinical_modernbert.model.linear import Linear
+
+CHUNK = 512
+"""Tokens that the gate takes at once on a CPU: what stays in its caches."""
 
 
 def norm(config: ModernBertConfig) -> nn.LayerNorm:
@@ -42,8 +50,8 @@ class Attention(nn.Module):
         super().__init__()
         self.is_global = config.is_global(layer)
         self.heads_and_width = config.num_attention_heads, config.head_width
-        self.Wqkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.attention_bias)
-        self.Wo = nn.Linear(config.hidden_size, config.hidden_size, bias=config.attention_bias)
+        self.Wqkv = Linear(config.hidden_size, 3 * config.hidden_size, bias=config.attention_bias)
+        self.Wo = Linear(config.hidden_size, config.hidden_size, bias=config.attention_bias)
         self.out_drop = dropout(config.attention_dropout)
 
     def forward(self, x_TD: Tensor, plan: AttentionPlan) -> Tensor:
@@ -59,15 +67,53 @@ class Mlp(nn.Module):
 
     def __init__(self, config: ModernBertConfig) -> None:
         super().__init__()
-        self.Wi = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=config.mlp_bias)
-        self.Wo = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
+        self.Wi = Linear(config.hidden_size, 2 * config.intermediate_size, bias=config.mlp_bias)
+        self.Wo = Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
         self.drop = dropout(config.mlp_dropout)
 
     def forward(self, x_TD: Tensor) -> Tensor:
         """(T, D) to (T, D)."""
-        x_TI, gate_TI = self.Wi(x_TD).chunk(2, dim=-1)
-        out_TD: Tensor = self.Wo(self.drop(gelu(x_TI) * gate_TI))
+        out_TD: Tensor = self.Wo(self.drop(gelu_gated(self.Wi(x_TD))))
         return out_TD
+
+
+def gelu_gated(both_T2I: Tensor) -> Tensor:
+    """gelu(a) * b (T, I) of the halves a and b."""
+    if torch.compiler.is_compiling():  # it fuses this by itself
+        a_TI, b_TI = both_T2I.chunk(2, dim=-1)
+        return gelu(a_TI) * b_TI
+    out_TI: Tensor = _GeluGated.apply(both_T2I)  # type: ignore[no-untyped-call]
+    return out_TI
+
+
+class _GeluGated(Function):
+    """Keeps its input alone for the backward pass, where autograd would keep gelu(a) as well."""
+
+    @staticmethod
+    def forward(ctx: Any, both_T2I: Tensor) -> Tensor:
+        ctx.save_for_backward(both_T2I)
+        out_TI = both_T2I.new_empty(len(both_T2I), both_T2I.shape[1] // 2)
+        for c in _chunks(both_T2I):
+            a_CI, b_CI = both_T2I[c].chunk(2, dim=-1)
+            torch.mul(gelu(a_CI), b_CI, out=out_TI[c])
+        return out_TI
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_TI: Tensor) -> Tensor:
+        (both_T2I,) = ctx.saved_tensors
+        d_both_T2I = torch.empty_like(both_T2I)
+        for c in _chunks(both_T2I):
+            a_CI, b_CI = both_T2I[c].chunk(2, dim=-1)
+            d_a_CI, d_b_CI = d_both_T2I[c].chunk(2, dim=-1)
+            torch.ops.aten.gelu_backward.grad_input(d_TI[c] * b_CI, a_CI, grad_input=d_a_CI)
+            torch.mul(gelu(a_CI), d_TI[c], out=d_b_CI)
+        return d_both_T2I
+
+
+def _chunks(x: Tensor) -> list[slice]:
+    size = CHUNK if x.device.type == "cpu" else max(len(x), 1)
+    return [slice(start, start + size) for start in range(0, len(x), size)]
 
 
 class EncoderLayer(nn.Module):

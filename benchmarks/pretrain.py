@@ -1,0 +1,123 @@
+"""A step of masked pretraining on this machine beside transformers: the same weights, documents and masks, one run, in turn.
+
+    python benchmarks/pretrain.py [--rounds 3] [--contenders ...]
+
+Writes benchmarks/results/pretrain.json: the median of real tokens a second of forward pass, loss and backward pass (padding not counted),
+the share of the rate of this machine's own fp32 matrix products measured before each turn, and the peak memory of the process.
+Random weights and ids; 34.6 million parameters; every contender takes all documents of a step at once.
+"""
+
+import argparse
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import side_by_side
+from side_by_side import THREADS, Documents, Run
+
+HERE = Path(__file__).parent
+VOCABULARY, HIDDEN, INNER, LAYERS, HEADS, WINDOW = 50368, 384, 576, 12, 6, 128
+LENGTHS = [200, 215, 240, 270, 310, 360, 430, 520, 640, 790, 980, 1220, 1530, 1920, 2400, 3000]
+MASKED = 0.3
+OURS = ("ours fp32", "ours bf16", "ours fp32 compiled")
+PEERS = ("transformers", "transformers sparse_prediction", "transformers sparse_prediction bf16")
+
+
+def flops(lengths: list[int]) -> float:
+    """Forward and backward: 6 a weight and token, 12 a pair of token and key it may see and hidden unit."""
+    matrices = LAYERS * (4 * HIDDEN**2 + 3 * HIDDEN * INNER)
+    decoder = MASKED * HIDDEN * (HIDDEN + VOCABULARY)
+    num_global = len(range(0, LAYERS, 3))
+    near = (LAYERS - num_global) * sum(side_by_side.seen_pairs(length, WINDOW // 2) for length in lengths)
+    pairs = num_global * sum(length**2 for length in lengths) + near
+    return 6.0 * (matrices + decoder) * sum(lengths) + 12.0 * HIDDEN * pairs
+
+
+def masks(documents: Documents) -> list[np.ndarray]:
+    """Positions to hide of every document."""
+    rng = np.random.default_rng(1)
+    return [np.sort(rng.choice(len(ids), max(1, int(MASKED * len(ids))), replace=False)) for ids in documents]
+
+
+def start(name: str, folder: Path) -> Run:
+    """The contender of this name with the model in `folder`, ready to run a step."""
+    return _ours(folder, *name.split()[1:]) if name in OURS else _transformers(folder, *name.split()[1:])
+
+
+def _ours(folder: Path, precision: str, *compiled: str) -> Run:
+    import torch
+
+    from clinical_modernbert.batching import PackedBatch
+    from clinical_modernbert.model import hf
+    from clinical_modernbert.pretraining.masked import accumulate
+
+    model = hf.load(folder)
+
+    def step(documents: Documents) -> None:
+        ids = np.concatenate(documents)
+        starts = np.cumsum([0, *map(len, documents)])
+        positions = np.concatenate([begin + mask for begin, mask in zip(starts, masks(documents), strict=False)])
+        zeros = np.zeros(len(documents), dtype=np.int64)
+        accumulate(model, [PackedBatch(ids, starts.astype(np.int32), positions, ids[positions], zeros, zeros)], torch.device("cpu"))
+        model.zero_grad()
+
+    return step
+
+
+def _transformers(folder: Path, *options: str) -> Run:
+    import torch
+    from transformers import AutoModelForMaskedLM
+
+    model = AutoModelForMaskedLM.from_pretrained(folder, attn_implementation="sdpa", dtype=torch.float32)
+    model.config.sparse_prediction = model.sparse_prediction = "sparse_prediction" in options
+
+    def step(documents: Documents) -> None:
+        ids = torch.zeros(len(documents), max(map(len, documents)), dtype=torch.int64)
+        mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
+        for row, (document, hidden) in enumerate(zip(documents, masks(documents), strict=True)):
+            ids[row, : len(document)] = torch.from_numpy(document)
+            mask[row, : len(document)] = 1
+            labels[row, hidden] = torch.from_numpy(document[hidden])
+        with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in options):
+            loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+        loss.backward()
+        model.zero_grad()
+
+    return step
+
+
+def make_model(folder: Path) -> None:
+    """Random weights at the shape that is measured."""
+    from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, hf, init
+
+    shape = {"hidden_size": HIDDEN, "intermediate_size": INNER, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS}
+    model = ModernBertForMaskedLM(ModernBertConfig(vocab_size=VOCABULARY, **shape))  # type: ignore[arg-type]
+    init.initialize(model, 0)
+    hf.save(model, folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--contenders", nargs="*", default=[*OURS, *PEERS], choices=[*OURS, *PEERS])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "pretrain.json")
+    options = parser.parse_args()
+    documents = side_by_side.random_documents(LENGTHS)
+    with tempfile.TemporaryDirectory() as scratch:
+        make_model(Path(scratch))
+        with side_by_side.processes(start, options.contenders, Path(scratch)) as pipes:
+            measured = side_by_side.measure(pipes, documents, flops(LENGTHS), options.rounds, patience=20)
+    found = {
+        "format_version": 1,
+        "measured_on": f"random weights and ids, {len(LENGTHS)} documents of {min(LENGTHS)} to {max(LENGTHS)} tokens, all in one step",
+        "threads": THREADS,
+        "packages": {name: version(name) for name in ("torch", "transformers")},
+        **measured,
+    }
+    side_by_side.write(options.results, found)
+    print(options.results.read_text())
+
+
+if __name__ == "__main__":
+    main()
