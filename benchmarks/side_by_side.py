@@ -1,4 +1,4 @@
-"""Programs measured side by side: each in a process of its own, all alive in one run, asked in turn, so that they share the machine's noise."""
+"""Programs measured side by side: each in a process of its own, all in one run, asked in turn, so that they share the machine's noise."""
 
 import json
 import multiprocessing
@@ -24,7 +24,7 @@ Start = Callable[[str, Path], Run]
 def random_documents(lengths: list[int], seed: int = 0) -> Documents:
     """Documents of random ids."""
     rng = np.random.default_rng(seed)
-    return [rng.integers(1000, 50000, length) for length in lengths]
+    return [rng.integers(1000, 30000, length) for length in lengths]
 
 
 def seen_pairs(length: int, near: int) -> int:

@@ -215,6 +215,18 @@ def opened(recipe, corpus, folder, *overrides) -> Training:
     return open_run(recipe(*overrides), corpus, folder)
 
 
+def test_checkpointed_activations_end_in_the_same_bits(whole, corpus, recipe, tmp_path):
+    assert_same(whole, pretrain(recipe("checkpoint_activations=true"), corpus, tmp_path / "run"))
+
+
+def test_bfloat16_learns_nearly_what_float32_does(whole, corpus, recipe, tmp_path):
+    run = pretrain(recipe("precision=bf16"), corpus, tmp_path / "run")
+    losses = [[line["validation_loss"] for line in one.metrics() if "validation_loss" in line] for one in (whole, run)]
+    assert losses[1] != losses[0]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert {tensor.dtype for name, tensor in state(run).items() if "norm" in name} == {torch.float32}
+
+
 def test_micro_batches_add_up_to_one_batch(recipe, corpus, tmp_path):
     run = opened(recipe, corpus, tmp_path / "run")
     loader = make_loader(run, 0)

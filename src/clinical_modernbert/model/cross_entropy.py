@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import linear
 
 from clinical_modernbert.model.linear import PackedWeight
 

@@ -2,6 +2,8 @@
 
 # T tokens in the packed row, D hidden, I intermediate, N heads, H head width
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -54,9 +56,13 @@ class Attention(nn.Module):
         self.Wo = Linear(config.hidden_size, config.hidden_size, bias=config.attention_bias)
         self.out_drop = dropout(config.attention_dropout)
 
-    def forward(self, x_TD: Tensor, plan: AttentionPlan) -> Tensor:
-        """(T, D) to (T, D)."""
-        qkv_T3NH = self.Wqkv(x_TD).unflatten(1, (3, *self.heads_and_width))
+    def project(self, x_TD: Tensor) -> Tensor:
+        """Queries, keys and values (T, 3, N, H)."""
+        qkv_T3NH: Tensor = self.Wqkv(x_TD).unflatten(1, (3, *self.heads_and_width))
+        return qkv_T3NH
+
+    def attend(self, qkv_T3NH: Tensor, plan: AttentionPlan) -> Tensor:
+        """What each token gathers (T, D)."""
         out_TNH = plan.full(qkv_T3NH) if self.is_global else plan.local(qkv_T3NH)
         out_TD: Tensor = self.out_drop(self.Wo(out_TNH.flatten(1)))
         return out_TD
@@ -126,11 +132,25 @@ class EncoderLayer(nn.Module):
         self.mlp_norm = norm(config)
         self.mlp = Mlp(config)
 
-    def forward(self, x_TD: Tensor, plan: AttentionPlan) -> Tensor:
-        """(T, D) to (T, D)."""
-        x_TD = x_TD + self.attn(self.attn_norm(x_TD), plan)
+    def forward(self, x_TD: Tensor, plan: AttentionPlan, compiled: bool = False) -> Tensor:
+        """(T, D) to (T, D); `compiled` fuses all but the attention itself, once for all layers and lengths."""
+        before, after = _compiled() if compiled else (EncoderLayer.before, EncoderLayer.after)
+        return after(self, x_TD, self.attn.attend(before(self, x_TD), plan))
+
+    def before(self, x_TD: Tensor) -> Tensor:
+        """What comes before the attention: (T, D) to (T, 3, N, H)."""
+        return self.attn.project(self.attn_norm(x_TD))
+
+    def after(self, x_TD: Tensor, attended_TD: Tensor) -> Tensor:
+        """What comes after it: (T, D) and (T, D) to (T, D)."""
+        x_TD = x_TD + attended_TD
         out_TD: Tensor = x_TD + self.mlp(self.mlp_norm(x_TD))
         return out_TD
+
+
+@cache
+def _compiled() -> tuple[Callable[[EncoderLayer, Tensor], Tensor], Callable[[EncoderLayer, Tensor, Tensor], Tensor]]:
+    return torch.compile(EncoderLayer.before, dynamic=True), torch.compile(EncoderLayer.after, dynamic=True)
 
 
 def working_dtype(weight: Tensor) -> torch.dtype:

@@ -15,7 +15,7 @@ FEWEST_TOKENS = 256
 
 
 class PackedWeight:
-    """A weight (M, K), float32 or bfloat16 on the CPU, copied to the order that oneDNN's product wants; as it is where there is no oneDNN."""
+    """A weight (M, K), float32 or bfloat16, copied to the order that oneDNN wants; as it is where there is no oneDNN or no CPU."""
 
     def __init__(self, weight_MK: Tensor) -> None:
         self._packed = packs(weight_MK)
@@ -40,11 +40,14 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """(C, K) to (C, M)."""
-        plain = input.dtype != torch.float32 or self.weight.dtype != torch.float32 or torch.is_autocast_enabled(input.device.type)
-        if plain or len(input) < FEWEST_TOKENS or torch.compiler.is_compiling() or not packs(self.weight):
+        if torch.compiler.is_compiling() or not self._gains(input):
             return linear(input, self.weight, self.bias)
         out_CM: Tensor = _Product.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
         return out_CM
+
+    def _gains(self, x_CK: Tensor) -> bool:
+        fp32 = x_CK.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled(x_CK.device.type)
+        return fp32 and len(x_CK) >= FEWEST_TOKENS and packs(self.weight)
 
 
 class _Product(Function):

@@ -70,7 +70,7 @@ def embed(model: ModernBertForMaskedLM, batch: PairBatch, first: int, last: int,
     begin, end = batch.cu_seqlens[first], batch.cu_seqlens[last]
     cu_seqlens = batch.cu_seqlens[first : last + 1] - begin
     ids_T = torch.from_numpy(batch.input_ids[begin:end]).to(device)
-    offsets = torch.from_numpy(cu_seqlens).to(device)
+    offsets = torch.from_numpy(cu_seqlens)
     return mean_pool(model.encode(ids_T, offsets, int(np.diff(cu_seqlens).max())), offsets)
 
 

@@ -16,9 +16,10 @@ from clinical_modernbert import atomic, settings
 from clinical_modernbert.batching import TokenStore
 from clinical_modernbert.corpus import Corpus
 from clinical_modernbert.errors import CheckpointError, ConfigError, DataError
-from clinical_modernbert.model import hf
+from clinical_modernbert.model import hf, memory
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.device import choose_device
+from clinical_modernbert.model.encoder import Execution
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.pretraining import checkpoint
@@ -92,6 +93,7 @@ def pretrain(
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite contradict each other. Pass one of them.")
     choose_device(recipe.device)
+    memory.keep_pages()
     found = None if overwrite else checkpoint.newest(output / "checkpoints")
     if found is None:
         _start_folder(output, recipe, corpus)
@@ -126,6 +128,8 @@ def open_run(recipe: RunSettings, corpus: Corpus, output: Path, progress: Progre
     tokenizer = open_tokenizer(recipe, corpus, output, progress)
     device = choose_device(recipe.device)
     model = _start_model(recipe, tokenizer).to(device)
+    precision = ("bf16" if device.type == "cuda" else "fp32") if recipe.precision == "auto" else recipe.precision
+    model.model.execution = Execution(precision, recipe.compiled, recipe.checkpoint_activations)
     return Training(
         recipe=recipe,
         folder=output,

@@ -163,6 +163,12 @@ class RunSettings(Settings):
     seed: int = Field(0, ge=0)
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`: CUDA where there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of matrix products and attention; weights and sums are float32. `auto`: bf16 on CUDA, else fp32."""
+    compiled: bool = False
+    """Fuse what lies between the attentions with `torch.compile`, once for all lengths. On a CPU that takes a C++ compiler."""
+    checkpoint_activations: bool = False
+    """Keep the input of each layer alone for the backward pass, and compute the rest again: less memory, a third more work."""
 
     @property
     def stages(self) -> list[PhaseSettings]:
