@@ -37,11 +37,13 @@ check: $(STAMP)  ## format, lint, types, the order of imports, generated docs
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 
-bench: $(STAMP)  ## the speed of tokenizing and encoding beside other runtimes, and of pretraining, here: benchmarks/results/
+bench: $(STAMP)  ## the speed of tokenizing, encoding and pretraining beside other tools, here: benchmarks/results/, docs/speed.md
 	$(PIP) openvino
 	$(BIN)/python benchmarks/tokenizer_speed.py
+	$(BIN)/python benchmarks/pretrain.py
 	$(BIN)/python benchmarks/encode.py
-	$(BIN)/cmbert bench pretrain -o benchmarks/results/pretrain.json
+	$(BIN)/python benchmarks/where_time_goes.py
+	$(BIN)/python docs/generate.py
 
 open-model: $(STAMP)  ## a small model on open text, the evidence of its context, then alignment on codes: two hours on two cores
 	$(BIN)/python benchmarks/open_model.py -o open-model/

@@ -10,30 +10,28 @@ A runtime that needs more than twice the time of the fastest peer in the first r
 
 import argparse
 import json
-import multiprocessing
-import os
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from contextlib import ExitStack
 from importlib.metadata import version
-from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import side_by_side
+from side_by_side import THREADS, Documents, Run
 
 HERE = Path(__file__).parent
-THREADS = len(os.sched_getaffinity(0))
 LENGTHS = {"128": (128, 16), "512": (512, 4), "2048": (2048, 1), "8192": (8192, 1)}
 """Workload -> length and number of its documents; beside them `notes`."""
-NOTES, NOTES_IN_A_BATCH = 16, 4
+NOTES, NOTES_IN_A_BATCH = 12, 4
+LONG_WARM_UP = 512
+"""Tokens of the document that warms contenders up before a workload of minutes."""
 OURS = ("ours fp32", "ours bf16", "ours int8")
 PEERS = ("transformers sdpa", "transformers eager", "onnxruntime fp32", "onnxruntime int8", "openvino fp32", "openvino int8")
-NOT_ASKED = {("transformers eager", "8192")}
-"""Needs minutes and has been the slowest wherever it was measured."""
-
-Documents = list[np.ndarray]
-Run = Callable[[Documents], object]
+ALL_INT8 = Path("onnx", "all_int8.onnx")
+"""Every product with weights in int8: faster than what `export onnx --dtype int8` writes, and less exact."""
+NOT_ASKED = {"8192": ("transformers eager", "onnxruntime fp32", "onnxruntime int8")}
+"""They hold 12 x 8,192 x 8,192 scores some times over: one was killed for want of memory beside the others."""
 
 
 def flops(lengths: list[int]) -> float:
@@ -42,8 +40,7 @@ def flops(lengths: list[int]) -> float:
     weights = layers * (4 * hidden**2 + 3 * hidden * inner)
     pairs = 0
     for length in lengths:
-        seen = np.minimum(np.arange(length), near) + np.minimum(np.arange(length)[::-1], near) + 1
-        pairs += global_layers * length**2 + (layers - global_layers) * int(seen.sum())
+        pairs += global_layers * length**2 + (layers - global_layers) * side_by_side.seen_pairs(length, near)
     return 2.0 * weights * sum(lengths) + 4.0 * hidden * pairs
 
 
@@ -65,7 +62,6 @@ def start(name: str, folder: Path) -> Run:
     """The runtime of this name with the model in `folder`, ready to run."""
     import torch
 
-    torch.set_num_threads(THREADS)
     runtime, kind = name.rsplit(" ", 1)
     if runtime == "ours":
         from clinical_modernbert.inference.engine import CpuEngine
@@ -92,10 +88,10 @@ def start(name: str, folder: Path) -> Run:
                 ]
 
         return padded
-    file = folder / "onnx" / ("model.onnx" if kind == "fp32" else "model_quantized.onnx")
-    if runtime == "onnxruntime":
-        from clinical_modernbert.export.onnx import OnnxEncoder
+    from clinical_modernbert.export.onnx import FULL_PRECISION, OnnxEncoder
 
+    file = folder / (FULL_PRECISION if kind == "fp32" else ALL_INT8)
+    if runtime == "onnxruntime":
         encoder = OnnxEncoder(file, threads=THREADS)
         return lambda documents: [encoder.states(ids, mask) for ids, mask in batches(documents)]
     import openvino
@@ -103,39 +99,6 @@ def start(name: str, folder: Path) -> Run:
     hints = {"INFERENCE_NUM_THREADS": THREADS, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(file, "CPU", hints)
     return lambda documents: [compiled({"input_ids": ids, "attention_mask": mask}) for ids, mask in batches(documents)]
-
-
-def matrix_rate() -> float:
-    """Floating-point operations a second of fp32 products of 2,048, by the faster of the two libraries that torch carries."""
-    import torch
-
-    a = torch.randn(2048, 2048)
-    packed = torch.ops.mkldnn._reorder_linear_weight(a)
-    times = []
-    for product in (lambda: a @ a, lambda: torch.ops.mkldnn._linear_pointwise(a, packed, None, "none", [], "")):
-        product()
-        began = time.perf_counter()
-        for _ in range(3):
-            product()
-        times.append(time.perf_counter() - began)
-    return 3 * 2 * 2048**3 / min(times)
-
-
-def work(name: str, folder: Path, pipe: Connection) -> None:
-    """The process of one runtime: documents in; seconds, matrix rate and peak memory out."""
-    try:
-        run = start(name, folder)
-        pipe.send(None)
-        while (documents := pipe.recv()) is not None:
-            Path("/proc/self/clear_refs").write_text("5")
-            rate = matrix_rate()
-            began = time.perf_counter()
-            run(documents)
-            seconds = time.perf_counter() - began
-            peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-            pipe.send((seconds, rate, int(peak.split()[1]) / 2**20))
-    except Exception as error:  # noqa: BLE001 - one runtime that fails is reported, the others go on
-        pipe.send(repr(error)[:300])
 
 
 def workloads(only: list[str], data: Path) -> dict[str, Documents]:
@@ -149,17 +112,16 @@ def workloads(only: list[str], data: Path) -> dict[str, Documents]:
         texts = pl.read_csv(data / "notes" / "mtsamples.csv.gz")["transcription"].drop_nulls().unique(maintain_order=True).to_list()
         chosen = [texts[i] for i in np.linspace(0, len(texts) - 1, NOTES).astype(int)]
         result["notes"] = [tokenizer.wrap(ids)[:8192] for ids in tokenizer.encode_batch(chosen)]
-    rng = np.random.default_rng(0)
-    for name, (length, count) in LENGTHS.items():
-        if name in only:
-            result[name] = [rng.integers(1000, 50000, length) for _ in range(count)]
+    result |= {name: side_by_side.random_documents([length] * count) for name, (length, count) in LENGTHS.items() if name in only}
     return result
 
 
 def model_folder(folder: Path) -> Path:
     """A ModernBERT-base with random weights in every form that is measured."""
     from clinical_modernbert import recipes  # noqa: F401 - the package is imported before transformers
-    from clinical_modernbert.export.onnx import export_onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    from clinical_modernbert.export.onnx import FULL_PRECISION, export_onnx
     from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, hf, init
     from clinical_modernbert.tokenization import train
 
@@ -167,51 +129,20 @@ def model_folder(folder: Path) -> Path:
     init.initialize(model, 0)
     hf.save(model, folder / "plain")
     train(["a b c"] * 3, 300).save(folder / "plain")
-    return export_onnx(folder / "plain", folder / "model", dtype="int8", unchecked=True)
+    exported = export_onnx(folder / "plain", folder / "model")
+    kinds = {"op_types_to_quantize": ["MatMul"], "per_channel": True, "reduce_range": True, "weight_type": QuantType.QInt8}
+    quantize_dynamic(exported / FULL_PRECISION, exported / ALL_INT8, **kinds)
+    return exported
 
 
-def measure(runtimes: dict[str, Connection], documents: Documents, workload: str, rounds: int) -> dict[str, dict[str, object]]:
-    seconds: dict[str, list[float]] = {}
-    rates: list[float] = []
-    memory: dict[str, float] = {}
-    result: dict[str, dict[str, object]] = {}
-    for number in range(rounds + 1):
-        for name, pipe in runtimes.items():
-            if (name, workload) in NOT_ASKED or "error" in result.get(name, {}):
-                continue
-            fastest_peer = min((min(times) for other, times in seconds.items() if other in PEERS and len(times)), default=np.inf)
-            if number > 1 and name in PEERS and min(seconds[name]) > 2 * fastest_peer:
-                continue
-            try:
-                pipe.send(documents)
-                answer = pipe.recv()
-            except (EOFError, BrokenPipeError):
-                answer = "its process was killed, as happens for want of memory"
-            if isinstance(answer, str):
-                result[name] = {"error": answer}
-                seconds.pop(name, None)
-                continue
-            if number == 0:  # warm-up
-                memory[name] = 0.0
-                continue
-            seconds.setdefault(name, []).append(answer[0])
-            rates.append(answer[1])
-            memory[name] = max(memory[name], answer[2])
-    tokens, work_done, rate = sum(map(len, documents)), flops([len(ids) for ids in documents]), statistics.median(rates)
-    for name, times in seconds.items():
-        middle = statistics.median(times)
-        result[name] = {
-            "tokens_per_second": round(tokens / middle, 1),
-            "all": [round(tokens / one, 1) for one in times],
-            "share_of_fp32_matrix_rate": round(work_done / middle / rate, 3),
-            "peak_memory_gib": round(memory[name], 2),
-        }
-    speeds = {name: float(found["tokens_per_second"]) for name, found in result.items() if "tokens_per_second" in found}  # type: ignore[arg-type]
-    peers = {name: speed for name, speed in speeds.items() if name in PEERS}
-    for name in set(OURS) & set(speeds) if peers else ():
-        result[name]["times_best_peer"] = round(speeds[name] / max(peers.values()), 2)
-        result[name]["times_best_fp32_peer"] = round(speeds[name] / max(speed for peer, speed in peers.items() if "int8" not in peer), 2)
-    return {"documents": len(documents), "tokens": tokens, "matrix_gflops": round(rate / 1e9, 1), "runtimes": result}  # type: ignore[dict-item]
+def compare(contenders: dict[str, dict[str, Any]]) -> None:
+    """Add to ours how many times the best peer's speed it has, and the best fp32 peer's."""
+    speeds = {name: cell["tokens_per_second"] for name, cell in contenders.items() if "tokens_per_second" in cell}
+    for key, peers in (("times_best_peer", PEERS), ("times_best_fp32_peer", [name for name in PEERS if "int8" not in name])):
+        best = max((speeds[name] for name in peers if name in speeds), default=None)
+        for name in OURS if best else ():
+            if name in speeds:
+                contenders[name][key] = round(speeds[name] / best, 2)
 
 
 def main() -> None:
@@ -222,34 +153,25 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "encode.json")
     options = parser.parse_args()
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    context = multiprocessing.get_context("spawn")
-    packages = ("torch", "transformers", "onnxruntime", "openvino")
-    found = {
+    found: dict[str, Any] = {
         "format_version": 1,
         "measured_on": "random weights at the shape of ModernBERT-base; random ids, and public notes under `notes`",
         "threads": THREADS,
-        "packages": {name: version(name) for name in packages},
+        "packages": {name: version(name) for name in ("torch", "transformers", "onnxruntime", "openvino")},
         "workloads": {},
     }
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = model_folder(Path(scratch))
-        runtimes: dict[str, Connection] = {}
-        processes = []
-        for name in options.runtimes:
-            runtimes[name], theirs = context.Pipe()
-            processes.append(context.Process(target=work, args=(name, folder, theirs), daemon=True))
-            processes[-1].start()
-            failure = runtimes[name].recv()
-            if failure is not None:
-                print(f"{name} does not start: {failure}", flush=True)
-                del runtimes[name]
+    with ExitStack() as stack:
+        folder = model_folder(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        pipes = stack.enter_context(side_by_side.processes(start, options.runtimes, folder))
         for workload, documents in workloads(options.only, options.data).items():
-            found["workloads"][workload] = measure(runtimes, documents, workload, options.rounds)  # type: ignore[index]
-            print(workload, json.dumps(found["workloads"][workload], indent=1), flush=True)  # type: ignore[index]
-            options.results.write_text(json.dumps(found, indent=2) + "\n")
-        for process in processes:
-            process.kill()
+            asked = {name: pipe for name, pipe in pipes.items() if name not in NOT_ASKED.get(workload, ())}
+            long = sum(map(len, documents)) > 4 * LONG_WARM_UP
+            warm_up = side_by_side.random_documents([LONG_WARM_UP]) if long else documents
+            cell = side_by_side.measure(asked, documents, flops([len(ids) for ids in documents]), options.rounds, warm_up, ours=OURS)
+            compare(cell["contenders"])
+            found["workloads"][workload] = cell
+            print(workload, json.dumps(cell, indent=1), flush=True)
+            side_by_side.write(options.results, found)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A step of masked pretraining on this machine beside transformers: the same weights, documents and masks, one run, in turn.
 
-    python benchmarks/pretrain.py [--rounds 3] [--contenders ...]
+    python benchmarks/pretrain.py [--rounds 3] [--only contenders modes]
 
 Writes benchmarks/results/pretrain.json: the median of real tokens a second of forward pass, loss and backward pass (padding not counted),
 the share of the rate of this machine's own fp32 matrix products measured before each turn, and the peak memory of the process.
@@ -8,9 +8,11 @@ Random weights and ids; 30.1 million parameters; every contender takes all docum
 """
 
 import argparse
+import json
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +21,13 @@ from side_by_side import THREADS, Documents, Run
 
 HERE = Path(__file__).parent
 VOCABULARY, HIDDEN, INNER, LAYERS, HEADS, WINDOW = 32768, 384, 576, 14, 6, 128
-LENGTHS = [200, 900, 1600, 2300, 3000]
+LENGTHS = [200, 1100, 2000, 3000]
 MASKED = 0.3
-OURS = ("ours fp32", "ours fp32 compiled", "ours fp32 checkpointed", "ours bf16")
-PEERS = ("transformers", "transformers sparse_prediction", "transformers sparse_prediction bf16")
+GROUPS = {
+    "contenders": ("ours fp32", "transformers", "transformers sparse_prediction"),
+    "modes": ("ours fp32", "ours fp32 compiled", "ours fp32 checkpointed", "ours bf16"),
+}
+"""Those of a group are alive together; all at once would not fit into 24 GiB."""
 
 
 def flops(lengths: list[int]) -> float:
@@ -43,7 +48,8 @@ def masks(documents: Documents) -> list[np.ndarray]:
 
 def start(name: str, folder: Path) -> Run:
     """The contender of this name with the model in `folder`, ready to run a step."""
-    return _ours(folder, *name.split()[1:]) if name in OURS else _transformers(folder, *name.split()[1:])
+    library, *options = name.split()
+    return (_ours if library == "ours" else _transformers)(folder, *options)
 
 
 def _ours(folder: Path, precision: str, *options: str) -> Run:
@@ -104,24 +110,27 @@ def make_model(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--contenders", nargs="*", default=[*OURS, *PEERS], choices=[*OURS, *PEERS])
+    parser.add_argument("--only", nargs="*", default=[*GROUPS], choices=[*GROUPS])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--results", type=Path, default=HERE / "results" / "pretrain.json")
     options = parser.parse_args()
     documents = side_by_side.random_documents(LENGTHS)
-    with tempfile.TemporaryDirectory() as scratch:
-        make_model(Path(scratch))
-        with side_by_side.processes(start, options.contenders, Path(scratch)) as pipes:
-            measured = side_by_side.measure(pipes, documents, flops(LENGTHS), options.rounds, patience=20)
-    found = {
+    found: dict[str, Any] = {
         "format_version": 1,
         "measured_on": f"random weights and ids, {len(LENGTHS)} documents of {min(LENGTHS)} to {max(LENGTHS)} tokens, all in one step",
         "threads": THREADS,
         "packages": {name: version(name) for name in ("torch", "transformers")},
-        **measured,
     }
+    with tempfile.TemporaryDirectory() as scratch:
+        make_model(Path(scratch))
+        for group in options.only:
+            with side_by_side.processes(start, GROUPS[group], Path(scratch)) as pipes:
+                found[group] = side_by_side.measure(pipes, documents, flops(LENGTHS), options.rounds, patience=20)
+            print(group, json.dumps(found[group], indent=1), flush=True)
+    if "contenders" in found:
+        speed = {name: cell.get("tokens_per_second") for name, cell in found["contenders"]["contenders"].items()}
+        found["times_peer"] = {name: round(speed["ours fp32"] / rate, 2) for name, rate in speed.items() if rate and name != "ours fp32"}
     side_by_side.write(options.results, found)
-    print(options.results.read_text())
 
 
 if __name__ == "__main__":

@@ -94,11 +94,18 @@ def processes(start: Start, names: Collection[str], folder: Path) -> Iterator[di
 
 
 def measure(
-    pipes: dict[str, Connection], documents: Documents, flops: float, rounds: int, *, patience: float = 2.0, ours: Collection[str] = ()
+    pipes: dict[str, Connection],
+    documents: Documents,
+    flops: float,
+    rounds: int,
+    warm_up: Documents | None = None,
+    *,
+    patience: float = 2.0,
+    ours: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Let every contender run `documents` once to warm up, then `rounds` times in turn.
+    """Let every contender run `warm_up` or `documents` once to warm up, then `documents` for `rounds` times in turn.
 
-    A contender outside `ours` that needs more than `patience` times the time of the fastest is not asked again.
+    A contender outside `ours` that needs more than `patience` times the time of the fastest such is not asked again.
     """
     seconds: dict[str, list[float]] = {}
     rates: list[float] = []
@@ -106,11 +113,12 @@ def measure(
     errors: dict[str, str] = {}
     for number in range(rounds + 1):
         for name, pipe in pipes.items():
-            slow = number > 1 and min(seconds.get(name, [0.0])) > patience * min(min(times) for times in seconds.values())
-            if name in errors or (slow and name not in ours):
+            fastest = min((min(times) for other, times in seconds.items() if other not in ours), default=0.0)
+            slow = number > 1 and name not in ours and min(seconds.get(name, [0.0])) > patience * fastest
+            if slow or name in errors:
                 continue
             try:
-                pipe.send(documents)
+                pipe.send(documents if number or warm_up is None else warm_up)
                 answer = _answer(pipe)
             except BrokenPipeError:
                 answer = "its process ended before"
@@ -119,8 +127,8 @@ def measure(
                 seconds.pop(name, None)
             else:
                 rates.append(answer[1])
-                memory[name] = max(memory.get(name, 0.0), answer[2])
                 if number:
+                    memory[name] = max(memory.get(name, 0.0), answer[2])
                     seconds.setdefault(name, []).append(answer[0])
     tokens, rate = sum(map(len, documents)), statistics.median(rates)
     found: dict[str, dict[str, Any]] = {name: {"error": error} for name, error in errors.items()}

@@ -1,4 +1,8 @@
-"""Writes `docs/cli.md` from the commands and `docs/settings.md` from the settings classes; `--check` compares instead."""
+"""Writes what the documents say of the code and of its figures; `--check` compares instead.
+
+`docs/cli.md` comes from the commands, `docs/settings.md` from the settings classes, `docs/speed.md` and the README's part on speed from the
+results of the benchmarks.
+"""
 
 import dataclasses
 import inspect
@@ -11,6 +15,7 @@ from pkgutil import walk_packages
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import speed
 import typer
 from pydantic import TypeAdapter
 from typer.cli import get_docs_for_click
@@ -21,11 +26,18 @@ from clinical_modernbert.settings import Settings
 
 HERE = Path(__file__).parent
 GENERATED = "<!-- Made by `make docs`; change the code instead. -->\n\n"
+SPEED = "<!-- Speed: made by `make docs` from benchmarks/results -->\n", "<!-- end -->\n"
 
 
 def main() -> int:
     """Write the pages, or with `--check` say which of them are not what the code says."""
-    pages = {HERE / "cli.md": GENERATED + cli_page(), HERE / "settings.md": GENERATED + settings_page()}
+    readme = HERE.parent / "README.md"
+    pages = {
+        HERE / "cli.md": GENERATED + cli_page(),
+        HERE / "settings.md": GENERATED + settings_page(),
+        HERE / "speed.md": GENERATED + speed.speed_page(),
+        readme: with_speed(readme.read_text(encoding="utf-8")),
+    }
     if "--check" not in sys.argv:
         for path, text in pages.items():
             path.write_text(text, encoding="utf-8")
@@ -34,6 +46,13 @@ def main() -> int:
     for path in stale:
         print(f"error: {path.relative_to(HERE.parent)} is not what the code says. Run `make docs`.", file=sys.stderr)
     return int(bool(stale))
+
+
+def with_speed(readme: str) -> str:
+    begin, end = SPEED
+    before, _, rest = readme.partition(begin)
+    _, _, after = rest.partition(end)
+    return before + begin + speed.readme_section() + end + after
 
 
 def cli_page() -> str:

@@ -56,8 +56,11 @@ def test_top1_that_differs_is_counted(folder):
     encoder = Encoder.from_pretrained(folder, device="cpu")
     sequences = encoder.sequences(NOTES[:5])
     other = encoder.untrained(7)
+    check = gate.check_int8(encoder.states, other.states, encoder.model, encoder.tokenizer, sequences, "0")
+    assert check.top1_agreement < 0.1
     with pytest.raises(CheckpointError, match=r"the same masked top-1 for [0-9]\.\d%"):
-        gate.check_int8(encoder.states, other.states, encoder.model, encoder.tokenizer, sequences, "0")
+        gate.write_check(folder, check)
+    assert not (folder / gate.FILE).exists()
 
 
 def test_a_check_of_other_weights_or_a_damaged_one_does_not_count(folder):

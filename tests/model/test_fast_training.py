@@ -68,6 +68,19 @@ def test_cross_entropy_equals_torch_forward_and_backward(chunk_logits, bias, mon
         torch.testing.assert_close(mine.grad, other.grad, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.gpu
+def test_cross_entropy_on_a_gpu_equals_the_cpu():
+    labels = torch.randint(50_000, (700,), generator=torch.Generator().manual_seed(2))
+    results = []
+    for device in ("cpu", "cuda"):
+        inputs = [x.to(device).requires_grad_() for x in (random(700, 64), random(50_000, 64, seed=1), random(50_000))]
+        loss, scores = cross_entropy(*inputs, labels.to(device))
+        loss.backward()
+        results.append([scores.losses, scores.ranks, *(x.grad for x in inputs)])
+    for one, two in zip(*results, strict=True):
+        torch.testing.assert_close(two.cpu(), one, rtol=1e-3, atol=1e-3)
+
+
 def test_cross_entropy_stays_finite_where_the_right_id_is_hopeless_and_tells_what_is_not_finite():
     hidden, weight = torch.tensor([[1e3], [-1e3], [float("nan")]]), torch.tensor([[1.0], [-1.0], [0.5]])
     _, scores = cross_entropy(hidden, weight, None, torch.tensor([1, 1, 0]))

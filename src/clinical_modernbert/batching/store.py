@@ -1,6 +1,7 @@
 """A corpus as ids on disk, memory-mapped: made once for a corpus and a tokenizer, then read by every run."""
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,11 +17,13 @@ from clinical_modernbert.corpus import Corpus
 from clinical_modernbert.corpus.merge import SPLITS, Split
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.progress import Progress, silent
-from clinical_modernbert.tokenization import Tokenizer
+from clinical_modernbert.tokenization import Tokenizer, encode_batches
 
 FORMAT_VERSION = 1
-_DOCUMENTS_PER_CALL = 512
-"""Enough for the tokenizer's threads, few enough to hold in memory."""
+_BATCH = 256
+"""Documents that are tokenized at once: few enough to hold in memory some times over."""
+_ALONE = 4096
+"""Up to so many documents a second process would not be worth its start."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def _make(corpus: Corpus, tokenizer: Tokenizer, folder: Path, progress: Progress
             lengths: list[int] = []
             sources: list[int] = []
             with (aside / f"{split}.tokens").open("wb") as file:
-                for path, source, ids in _encode(corpus, split, tokenizer):
+                for path, source, ids in _encode(corpus, split, tokenizer, processes=1 if total <= _ALONE else None):
                     lengths.append(_append(file, ids.astype(dtype)))
                     sources.append(names.index(source))
                     per_shard[path] = per_shard.get(path, 0) + len(ids)
@@ -118,11 +121,19 @@ def _make(corpus: Corpus, tokenizer: Tokenizer, folder: Path, progress: Progress
         atomic.write_json(aside / "index.json", index | {"tokens": per_shard})
 
 
-def _encode(corpus: Corpus, split: Split, tokenizer: Tokenizer) -> Iterator[tuple[str, str, Ints]]:
-    for shard, frame in corpus.shards(split):
-        for rows in frame.select("source", "text").iter_slices(_DOCUMENTS_PER_CALL):
-            for source, ids in zip(rows["source"], tokenizer.encode_batch(rows["text"].to_list()), strict=True):
-                yield shard.path, source, ids
+def _encode(corpus: Corpus, split: Split, tokenizer: Tokenizer, processes: int | None) -> Iterator[tuple[str, str, Ints]]:
+    """Shard, source and ids of every document."""
+    origins: deque[list[tuple[str, str]]] = deque()
+
+    def batches() -> Iterator[list[str]]:
+        for shard, frame in corpus.shards(split):
+            for rows in frame.select("source", "text").iter_slices(_BATCH):
+                origins.append([(shard.path, source) for source in rows["source"]])
+                yield rows["text"].to_list()
+
+    for encoded in encode_batches(tokenizer, batches(), processes):
+        for (path, source), ids in zip(origins.popleft(), encoded, strict=True):
+            yield path, source, ids
 
 
 def _append(file: BinaryIO, ids: npt.NDArray[Any]) -> int:

@@ -162,6 +162,11 @@ def _write_graph(network: nn.Module, file: Path, external: bool) -> None:
 
 
 def _quantize(source: Path, target: Path, external: bool) -> None:
+    """All products with weights but those that end the feed-forward blocks: one scale for a whole batch cannot hold what they are given.
+
+    A few of the gated activations are far larger than the rest. With them in int8 a trained model of 192 wide kept its masked top-1 for
+    92% of the tokens, without for 99%.
+    """
     quantization = _package("onnxruntime.quantization")
     # Seven bits a weight (`reduce_range`): x86 without VNNI adds products in pairs of 16 bits, which eight-bit weights overflow. Least
     # cosine with fp32 on a trained model of 192 wide: 0.9993 with seven bits on any CPU; with eight 0.9994, or 0.9979 without VNNI.
@@ -169,11 +174,21 @@ def _quantize(source: Path, target: Path, external: bool) -> None:
         source,
         target,
         op_types_to_quantize=["MatMul"],
+        nodes_to_exclude=_ends_of_blocks(source),
         per_channel=True,
         reduce_range=True,
         weight_type=quantization.QuantType.QInt8,
         use_external_data_format=external,
     )
+
+
+def _ends_of_blocks(file: Path) -> list[str]:
+    """Names of the products whose weight has the shape (intermediate, hidden)."""
+    config = hf.load_config(file.parent.parent)
+    graph = _package("onnx").load(file, load_external_data=False).graph
+    shape = [config.intermediate_size, config.hidden_size]
+    weights = {tensor.name for tensor in graph.initializer if list(tensor.dims) == shape}
+    return [node.name for node in graph.node if node.op_type == "MatMul" and weights.intersection(node.input)]
 
 
 @contextmanager

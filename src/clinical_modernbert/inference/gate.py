@@ -63,7 +63,6 @@ def check_int8(
 
     Raises:
         DataError: nothing to compare on.
-        CheckpointError: not near enough; the message holds the figures.
     """
     masker = Masker(tokenizer, whole_word=False)
     cosines, agreed = [], []
@@ -79,7 +78,7 @@ def check_int8(
     same = np.concatenate(agreed) if agreed else np.empty(0)
     if not len(same):
         raise DataError("the texts to check on are empty. Give --check a file of typical notes.")
-    check = Int8Check(
+    return Int8Check(
         weights_sha256,
         len(sequences),
         sum(map(len, sequences)),
@@ -88,10 +87,6 @@ def check_int8(
         round(min(cosines), 6),
         round(float(same.mean()), 6),
     )
-    if not check.passed:
-        wanted = f"at least {MIN_MEDIAN_COSINE}, {MIN_WORST_COSINE} and {MIN_TOP1_AGREEMENT:.0%} are asked for"
-        raise CheckpointError(f"the int8 model strays too far: {check}; {wanted}. Use fp32 or bf16.")
-    return check
 
 
 @torch.inference_mode()
@@ -102,7 +97,14 @@ def _top1(model: ModernBertForMaskedLM, hidden_MD: npt.NDArray[np.float32]) -> n
 
 
 def write_check(folder: Path, check: Int8Check) -> None:
-    """Keep the figures beside the weights."""
+    """Keep the figures of a check that passed beside the weights.
+
+    Raises:
+        CheckpointError: it did not; the message holds the figures.
+    """
+    if not check.passed:
+        wanted = f"at least {MIN_MEDIAN_COSINE}, {MIN_WORST_COSINE} and {MIN_TOP1_AGREEMENT:.0%} are asked for"
+        raise CheckpointError(f"the int8 model strays too far: {check}; {wanted}. Use fp32 or bf16.")
     atomic.write_json(folder / FILE, {"format_version": FORMAT_VERSION, **asdict(check)})
 
 

@@ -6,5 +6,6 @@ Next: `batching` packs its ids, `inference` maps them to the text, `export` save
 from clinical_modernbert.tokenization.fertility import Fertility, fertility
 from clinical_modernbert.tokenization.tokenizer import SPECIAL_TOKENS_PER_SEQUENCE, Tokenizer
 from clinical_modernbert.tokenization.train import train
+from clinical_modernbert.tokenization.workers import encode_batches
 
-__all__ = ["SPECIAL_TOKENS_PER_SEQUENCE", "Fertility", "Tokenizer", "fertility", "train"]
+__all__ = ["SPECIAL_TOKENS_PER_SEQUENCE", "Fertility", "Tokenizer", "encode_batches", "fertility", "train"]

@@ -85,9 +85,18 @@ class Tokenizer:
             raise DataError(f"not a tokenizer ({file}: {type(error).__name__}). Copy the file again.") from None
         return cls(backend)
 
+    @classmethod
+    def from_json(cls, text: str) -> "Tokenizer":
+        """The tokenizer that `to_json` wrote."""
+        return cls(tokenizers.Tokenizer.from_str(text))
+
+    def to_json(self) -> str:
+        """What `tokenizer.json` holds."""
+        return str(self._backend.to_str(pretty=False))
+
     def save(self, folder: Path, model_max_length: int = 8192) -> None:
         """Write `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json`, which old readers ask for."""
-        atomic.write_text(folder / "tokenizer.json", self._backend.to_str(pretty=False))
+        atomic.write_text(folder / "tokenizer.json", self.to_json())
         atomic.write_json(
             folder / "tokenizer_config.json",
             {
@@ -103,7 +112,7 @@ class Tokenizer:
     @cached_property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change when any id could."""
-        return sha256(self._backend.to_str(pretty=False).encode()).hexdigest()[:16]
+        return sha256(self.to_json().encode()).hexdigest()[:16]
 
     def __len__(self) -> int:
         """Number of ids: one more than the largest."""
