@@ -5,18 +5,19 @@
 Needs the extra `bench`: transformers, onnx, onnxruntime, openvino. Writes benchmarks/results/encode.json: for every workload and runtime
 the median of real tokens a second (padding not counted), the share of the rate of this machine's own fp32 matrix products, the faster of
 torch's and oneDNN's, measured before each turn, and the peak memory of the process. The weights are random, the shape of ModernBERT-base.
-A runtime that needs more than twice the time of the fastest peer in the first round is not asked again.
+A runtime that needs more than twice the time of the fastest peer in the first round is not asked again. With --only, the other workloads
+keep what the file has.
 """
 
 import argparse
 import json
 import tempfile
-from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 import side_by_side
 from side_by_side import THREADS, Documents, Run
 
@@ -119,8 +120,6 @@ def workloads(only: list[str], data: Path) -> dict[str, Documents]:
 def model_folder(folder: Path) -> Path:
     """A ModernBERT-base with random weights in every form that is measured."""
     from clinical_modernbert import recipes  # noqa: F401 - the package is imported before transformers
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
     from clinical_modernbert.export.onnx import FULL_PRECISION, export_onnx
     from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, hf, init
     from clinical_modernbert.tokenization import train
@@ -130,6 +129,8 @@ def model_folder(folder: Path) -> Path:
     hf.save(model, folder / "plain")
     train(["a b c"] * 3, 300).save(folder / "plain")
     exported = export_onnx(folder / "plain", folder / "model")
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
     kinds = {"op_types_to_quantize": ["MatMul"], "per_channel": True, "reduce_range": True, "weight_type": QuantType.QInt8}
     quantize_dynamic(exported / FULL_PRECISION, exported / ALL_INT8, **kinds)
     return exported
@@ -153,25 +154,31 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "encode.json")
     options = parser.parse_args()
+    chosen = workloads(options.only, options.data)
+    before = json.loads(options.results.read_text())["workloads"] if options.results.exists() else {}
     found: dict[str, Any] = {
         "format_version": 1,
         "measured_on": "random weights at the shape of ModernBERT-base; random ids, and public notes under `notes`",
         "threads": THREADS,
         "packages": {name: version(name) for name in ("torch", "transformers", "onnxruntime", "openvino")},
-        "workloads": {},
+        "workloads": {name: cell for name, cell in before.items() if name not in chosen},
     }
-    with ExitStack() as stack:
-        folder = model_folder(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        pipes = stack.enter_context(side_by_side.processes(start, options.runtimes, folder))
-        for workload, documents in workloads(options.only, options.data).items():
-            asked = {name: pipe for name, pipe in pipes.items() if name not in NOT_ASKED.get(workload, ())}
-            long = sum(map(len, documents)) > 4 * LONG_WARM_UP
-            warm_up = side_by_side.random_documents([LONG_WARM_UP]) if long else documents
-            cell = side_by_side.measure(asked, documents, flops([len(ids) for ids in documents]), options.rounds, warm_up, ours=OURS)
-            compare(cell["contenders"])
-            found["workloads"][workload] = cell
-            print(workload, json.dumps(cell, indent=1), flush=True)
-            side_by_side.write(options.results, found)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = model_folder(Path(scratch))
+        for left_out in ((), *NOT_ASKED.values()):
+            group = {name: documents for name, documents in chosen.items() if NOT_ASKED.get(name, ()) == left_out}
+            with side_by_side.processes(
+                start, [name for name in options.runtimes if name not in left_out] if group else [], folder
+            ) as pipes:
+                for name, documents in group.items():
+                    long = sum(map(len, documents)) > 4 * LONG_WARM_UP
+                    warm_up = side_by_side.random_documents([LONG_WARM_UP]) if long else documents
+                    work = flops([len(ids) for ids in documents])
+                    cell = side_by_side.measure(pipes, documents, work, options.rounds, warm_up, ours=OURS)
+                    compare(cell["contenders"])
+                    found["workloads"][name] = cell
+                    print(name, json.dumps(cell, indent=1), flush=True)
+                    side_by_side.write(options.results, found)
 
 
 if __name__ == "__main__":

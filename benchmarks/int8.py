@@ -15,14 +15,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from clinical_modernbert import atomic
-from clinical_modernbert.export.onnx import QUANTIZED, OnnxEncoder, export_onnx
+from clinical_modernbert.export.onnx import FULL_PRECISION, QUANTIZED, OnnxEncoder, export_onnx
 from clinical_modernbert.inference import Encoder
-from clinical_modernbert.inference.gate import check_int8
+from clinical_modernbert.inference.gate import States, check_int8
 from clinical_modernbert.model import hf
 
 HERE = Path(__file__).parent
+
+
+def runs(file: Path) -> States:
+    encoder = OnnxEncoder(file)
+    return lambda some: [encoder.states(ids[None], np.ones_like(ids)[None])[0] for ids in some]
 
 
 def main() -> None:
@@ -38,10 +44,15 @@ def main() -> None:
     sequences, weights = exact.sequences(texts), hf.weights_sha256(options.model)
     with tempfile.TemporaryDirectory() as scratch:
         folder = export_onnx(options.model, Path(scratch) / "onnx", dtype="int8", unchecked=True)
-        onnx = OnnxEncoder(folder / QUANTIZED)
+        kinds = {"op_types_to_quantize": ["MatMul"], "per_channel": True, "weight_type": QuantType.QInt8}
+        every = {bits: Path(scratch) / f"{bits}.onnx" for bits in (7, 8)}
+        for bits, file in every.items():
+            quantize_dynamic(folder / FULL_PRECISION, file, reduce_range=bits == 7, **kinds)
         engines = {
             "the CPU engine": ours.states,
-            "onnxruntime": lambda some: [onnx.states(ids[None], np.ones_like(ids)[None])[0] for ids in some],
+            "onnxruntime, as exported": runs(folder / QUANTIZED),
+            "onnxruntime, every product": runs(every[7]),
+            "onnxruntime, every product, eight bits": runs(every[8]),
         }
         found = {
             name: check_int8(exact.states, states, exact.model, exact.tokenizer, sequences, weights) for name, states in engines.items()

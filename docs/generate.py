@@ -15,12 +15,12 @@ from pkgutil import walk_packages
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import speed
 import typer
 from pydantic import TypeAdapter
 from typer.cli import get_docs_for_click
 
 import clinical_modernbert
+import speed
 from clinical_modernbert.cli.main import app
 from clinical_modernbert.settings import Settings
 

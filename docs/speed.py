@@ -36,13 +36,13 @@ def speed_page() -> str:
             encode_table(encode, [*OURS, *PEERS]),
             "Beside the best peer in its own precision (fp32), and beside the best of all:\n",
             ratio_table(encode),
-            "Share of the rate of this machine's own fp32 matrix products, measured in the same run; bf16 and int8 products are faster ones:\n",
+            "Share of the rate of this machine's own fp32 matrix products, measured in the same run (bf16 and int8 products are faster):\n",
             cells(encode, OURS, lambda cell: f"{cell['share_of_fp32_matrix_rate']:.2f}"),
             "Peak memory of the process, GiB:\n",
             cells(encode, [*OURS, *PEERS], lambda cell: f"{cell['peak_memory_gib']:.1f}"),
             "## Pretraining on a CPU\n",
-            f"`benchmarks/pretrain.py`; {pretrain['measured_on']}; {pretrain['threads']} threads; 30.1 million parameters. Forward pass, loss of "
-            "30% masked tokens and backward pass.\n",
+            f"`benchmarks/pretrain.py`; {pretrain['measured_on']}; {pretrain['threads']} threads; 30.1 million parameters. "
+            "Forward pass, loss of 30% masked tokens and backward pass.\n",
             pretrain_table(pretrain, "contenders"),
             "What the settings `precision`, `compiled` and `checkpoint_activations` change, in a run of their own:\n",
             pretrain_table(pretrain, "modes"),
@@ -69,8 +69,9 @@ def readme_section() -> str:
         [
             f"Encoding, ModernBERT-base shape, {encode['threads']} CPU cores, real tokens a second by document length:\n",
             encode_table(encode, names),
-            f"Pretraining a small model on documents of 200 to 3,000 tokens runs {times['transformers sparse_prediction']:.1f} times as fast as "
-            f"transformers with `sparse_prediction` and {times['transformers']:.1f} times as fast as its default, in "
+            "Pretraining a small model on documents of 200 to 3,000 tokens runs "
+            f"{times['transformers sparse_prediction']:.1f} times as fast as transformers with `sparse_prediction` and "
+            f"{times['transformers']:.1f} times as fast as its default, in "
             f"{contenders['ours fp32']['peak_memory_gib']:.1f} GiB instead of {contenders['transformers']['peak_memory_gib']:.1f}. "
             f"A corpus is tokenized {tokenizer['times_transformers']['ours, a process a core']:.1f} times as fast, to the same ids.",
             "Random weights and ids, but for the notes; [all figures](docs/speed.md), made by the scripts in `benchmarks/`.\n",
@@ -114,7 +115,13 @@ def int8_section() -> str:
     """How near int8 stays to fp32 on a trained model."""
     found = read("int8")
     rows = [
-        [name, f"{cell['median_cosine']:.4f}", f"{cell['worst_cosine']:.4f}", f"{cell['top1_agreement']:.1%}", "yes" if cell["passed"] else "no"]
+        [
+            name,
+            f"{cell['median_cosine']:.4f}",
+            f"{cell['worst_cosine']:.4f}",
+            f"{cell['top1_agreement']:.1%}",
+            "yes" if cell["passed"] else "no",
+        ]
         for name, cell in found["engines"].items()
     ]
     intro = f"`benchmarks/int8.py`; {found['model']}, {found['sequences']} {found['texts']}.\n"

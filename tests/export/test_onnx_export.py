@@ -120,14 +120,14 @@ def test_int8_is_smaller_and_close(exported, batch, expected):
     assert path.stat().st_size < (exported / "onnx/model.onnx").stat().st_size
 
 
-def test_int8_leaves_the_embeddings_and_the_attention_in_float(exported):
+def test_int8_leaves_embeddings_attention_and_the_ends_of_the_blocks_in_float(exported):
     graph = onnx.load(exported / "onnx/model_quantized.onnx").graph
     matrices = [tensor for tensor in graph.initializer if len(tensor.dims) == 2]
     floats = [list(tensor.dims) for tensor in matrices if tensor.data_type == onnx.TensorProto.FLOAT]
     integers = [list(tensor.dims) for tensor in matrices if tensor.data_type == onnx.TensorProto.INT8]
-    assert floats == [[288, 48]]
-    assert sorted(integers) == sorted([[48, 144], [48, 48], [48, 128], [64, 48]] * 4)
-    assert sum(node.op_type == "MatMul" for node in graph.node) == 2 * 4
+    assert sorted(floats) == sorted([[288, 48]] + [[64, 48]] * 4)
+    assert sorted(integers) == sorted([[48, 144], [48, 48], [48, 128]] * 4)
+    assert sum(node.op_type == "MatMul" for node in graph.node) == 3 * 4
 
 
 def test_an_export_takes_the_place_of_a_model_and_says_nothing(small, tmp_path, capfd, caplog, monkeypatch):

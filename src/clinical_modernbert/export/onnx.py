@@ -164,12 +164,10 @@ def _write_graph(network: nn.Module, file: Path, external: bool) -> None:
 def _quantize(source: Path, target: Path, external: bool) -> None:
     """All products with weights but those that end the feed-forward blocks: one scale for a whole batch cannot hold what they are given.
 
-    A few of the gated activations are far larger than the rest. With them in int8 a trained model of 192 wide kept its masked top-1 for
-    92% of the tokens, without for 99%.
+    A few of the gated activations are far larger than the rest; with them in int8 a trained model fails its check (docs/speed.md).
     """
     quantization = _package("onnxruntime.quantization")
-    # Seven bits a weight (`reduce_range`): x86 without VNNI adds products in pairs of 16 bits, which eight-bit weights overflow. Least
-    # cosine with fp32 on a trained model of 192 wide: 0.9993 with seven bits on any CPU; with eight 0.9994, or 0.9979 without VNNI.
+    # Seven bits a weight (`reduce_range`): x86 without VNNI adds products in pairs of 16 bits, which eight-bit weights overflow.
     quantization.quantize_dynamic(
         source,
         target,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from queue import SimpleQueue
-from typing import BinaryIO, Self
+from typing import IO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -106,13 +106,13 @@ def serve() -> None:
         _send(sys.stdout.buffer, [one.astype(np.int32).tobytes() for one in ids])
 
 
-def _send(file: BinaryIO, parts: Sequence[bytes]) -> None:
+def _send(file: IO[bytes], parts: Sequence[bytes]) -> None:
     file.write(np.array([len(parts), *map(len, parts)], np.int64).tobytes())
     file.writelines(parts)
     file.flush()
 
 
-def _receive(file: BinaryIO) -> list[bytes] | None:
+def _receive(file: IO[bytes]) -> list[bytes] | None:
     """The parts of one message, or None where the other end is gone."""
     head = _read(file, 8)
     sizes = head and _read(file, 8 * int(np.frombuffer(head, np.int64)[0]))
@@ -122,6 +122,6 @@ def _receive(file: BinaryIO) -> list[bytes] | None:
     return None if None in parts else [part for part in parts if part is not None]
 
 
-def _read(file: BinaryIO, size: int) -> bytes | None:
+def _read(file: IO[bytes], size: int) -> bytes | None:
     data = file.read(size)
     return data if len(data) == size else None
