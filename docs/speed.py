@@ -29,7 +29,7 @@ def speed_page() -> str:
     return "\n".join(
         [
             "# Speed\n",
-            "Each table is one run of one script, contenders in turn, on the same documents: compare within a table, not across.\n",
+            "Contenders ran in turn, on the same documents: compare within a column of encoding or a table of the rest, not across.\n",
             "## Encoding on a CPU\n",
             f"`benchmarks/encode.py`; {encode['measured_on']}; {encode['threads']} threads. Real tokens a second, padding not counted. "
             "A dash: not measured, for the reason that the script gives or the results file holds.\n",
