@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from clinical_modernbert.model.layers import working_dtype
 from clinical_modernbert.model.linear import PackedWeight
 
 TOP_K = 5
@@ -42,7 +43,7 @@ class _CrossEntropy(Function):
         ctx: Any, hidden_MD: Tensor, weight_VD: Tensor, bias_V: Tensor | None, labels_M: Tensor, wanted: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         kind = hidden_MD.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight_VD.dtype
+        dtype = working_dtype(weight_VD)
         with torch.autocast(kind, enabled=False):
             cast_VD = weight_VD.to(dtype)
             to_logits, to_hidden = PackedWeight(cast_VD), PackedWeight(cast_VD.t()) if wanted else None
