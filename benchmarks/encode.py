@@ -66,8 +66,9 @@ def start(name: str, folder: Path) -> Run:
     runtime, kind = name.rsplit(" ", 1)
     if runtime == "ours":
         from clinical_modernbert.inference.engine import CpuEngine
-        from clinical_modernbert.model import hf
+        from clinical_modernbert.model import hf, memory
 
+        memory.keep_pages()  # as `cmbert embed` does
         engine = CpuEngine(hf.load(folder).model, kind)  # type: ignore[arg-type]
 
         def packed(documents: Documents) -> object:

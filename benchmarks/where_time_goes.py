@@ -21,7 +21,7 @@ from side_by_side import THREADS
 
 RESULTS = Path(__file__).parent / "results" / "where_time_goes.json"
 GROUPS = {
-    "products with weights": ("mkldnn::_linear_pointwise", "aten::_int_mm", "aten::addmm_"),
+    "products with weights": ("mkldnn::_linear_pointwise", "onednn::qlinear_pointwise", "aten::_int_mm", "aten::addmm_"),
     "gradients of weights; in the engine, attention of long documents": ("aten::mm",),
     "attention: scores, softmax, sums": ("aten::bmm", "aten::_softmax", "aten::_scaled_dot_product"),
     "to int8 and back": ("aten::abs", "aten::amax", "aten::round_", "aten::addcmul_"),

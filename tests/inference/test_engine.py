@@ -10,6 +10,8 @@ from clinical_modernbert.inference.products import FloatProduct, Int8Product
 from clinical_modernbert.model import ModernBertForMaskedLM
 from model_rows import Row, small_model
 
+VNNI = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_vnni", "avx_vnni"))
+
 
 def reference(**changes: object) -> ModernBertForMaskedLM:
     model = small_model("reference", torch.float32, **({"initializer_range": 0.1} | changes))
@@ -46,7 +48,7 @@ def test_fp32_equals_the_definition(lengths, local_attention, chunk):
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("lengths", [[1], [64, 65], [300, 5, 5, 5], [600, 513]])
 def test_low_precision_stays_near(dtype, native, lengths, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native, "avx512_vnni": native and VNNI})
     model = reference()
     out = CpuEngine(model.model, dtype)(*row(lengths))
     assert torch.nn.functional.cosine_similarity(out, expected(model, row(lengths))).min() > 0.995
@@ -87,6 +89,16 @@ def test_int8_is_within_a_step_of_its_scales():
     exact = x_CK @ weight_MK.T
     step = x_CK.abs().amax(1) / 127 * weight_MK.abs().sum(1).max() + x_CK.abs().sum(1) * weight_MK.abs().max() / 127
     assert ((out * factor - exact).abs().amax(1) <= step / 2 + 1e-6).all()
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 512])
+def test_the_scaled_integer_product_is_the_same_with_vnni_and_without(tokens, monkeypatch):
+    weight_MK, x_CK = torch.randn(48, 200), torch.randn(tokens, 200)
+    out, factor = Int8Product(weight_MK, None).rows(x_CK)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    plain, plain_factor = Int8Product(weight_MK, None).rows(x_CK)
+    assert torch.equal(out, plain)
+    assert torch.equal(factor, plain_factor)
 
 
 def test_add_to_scales_the_product_and_not_the_bias():

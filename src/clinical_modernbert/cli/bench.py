@@ -65,11 +65,9 @@ def pretrain(
     """
     import torch
 
-    from clinical_modernbert.model import memory
     from clinical_modernbert.model.encoder import Execution
 
     def training(model: "ModernBertForMaskedLM") -> "Work":
-        memory.keep_pages()
         model.model.execution = Execution(precision)
 
         def step(ids: torch.Tensor, cu_seqlens: torch.Tensor, max_seqlen: int) -> None:
@@ -90,11 +88,13 @@ def _measure(
 
     from clinical_modernbert import recipes
     from clinical_modernbert.cli.progress import progress
+    from clinical_modernbert.model import memory
     from clinical_modernbert.model.heads import ModernBertForMaskedLM
     from clinical_modernbert.model.init import initialize
     from clinical_modernbert.pretraining.plan import measure_matrix_rate
     from clinical_modernbert.pretraining.run import planned_config
 
+    memory.keep_pages()
     config = planned_config(recipes.get(recipe))
     model = ModernBertForMaskedLM(config)
     initialize(model, seed)

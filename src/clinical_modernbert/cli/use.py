@@ -41,6 +41,7 @@ def embed(
     from clinical_modernbert.cli.progress import progress
     from clinical_modernbert.errors import ConfigError, DataError
     from clinical_modernbert.inference import Encoder
+    from clinical_modernbert.model import memory
     from clinical_modernbert.sources import Document, Files, Rejection
 
     if output.exists() and (not overwrite or output.samefile(file)):
@@ -53,6 +54,7 @@ def embed(
         logger.warning("refused: %s (%s, %s)", record.reason, record.path, record.where)
     if not documents:
         raise DataError(f"no text could be read ({file}; {len(refused):,} records refused). Set --text-column, or correct the file.")
+    memory.keep_pages()
     encoder = Encoder.from_pretrained(model, device=device or "auto", dtype=dtype, unchecked=unchecked)
     vectors = encoder.encode([document.text for document in documents], pooling=pooling, progress=progress)
     frame = pl.DataFrame({"id": [document.id for document in documents], "vector": vectors})

@@ -2,6 +2,7 @@
 
 # T tokens in the packed row, C of them in a chunk, K inputs, M outputs
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import torch
@@ -48,26 +49,50 @@ class Int8Product:
 
     def __init__(self, weight_MK: Tensor, bias_M: Tensor | None) -> None:
         scale_M = weight_MK.abs().amax(1).clamp_(min=1e-12).div_(127)
-        self._weight_KM = (weight_MK / scale_M[:, None]).round_().to(torch.int8).t()
-        self._scale_M = scale_M
+        self._multiply = _multiplier((weight_MK / scale_M[:, None]).round_().to(torch.int8), scale_M)
         self._bias_M = bias_M
 
     def rows(self, x_CK: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `Product.rows`."""
-        out_CM, factor_C1 = self._multiply(x_CK)
+        out_CM, factor_C1 = self._product(x_CK)
         return (out_CM, factor_C1) if self._bias_M is None else (out_CM.mul_(factor_C1).add_(self._bias_M), None)
 
     def add_to(self, target_CM: Tensor, x_CK: Tensor, factor_C1: Tensor | None = None) -> None:
         """See `Product.add_to`."""
-        out_CM, own_C1 = self._multiply(x_CK)
+        out_CM, own_C1 = self._product(x_CK)
         target_CM.addcmul_(out_CM, own_C1 if factor_C1 is None else own_C1 * factor_C1)
         if self._bias_M is not None:
             target_CM.add_(self._bias_M)
 
-    def _multiply(self, x_CK: Tensor) -> tuple[Tensor, Tensor]:
+    def _product(self, x_CK: Tensor) -> tuple[Tensor, Tensor]:
         highest_C1 = x_CK.abs().amax(1, keepdim=True).float().clamp_(min=1e-12)
-        quantized_CK = torch.mul(x_CK, 127 / highest_C1).round_().to(torch.int8)
-        return torch._int_mm(quantized_CK, self._weight_KM) * self._scale_M, highest_C1 / 127
+        return self._multiply(torch.mul(x_CK, 127 / highest_C1).round_().to(torch.int8)), highest_C1 / 127
+
+
+def _multiplier(weight_MK: Tensor, scale_M: Tensor) -> Callable[[Tensor], Tensor]:
+    """int8 (C, K) -> the exact product with an int8 weight times the scale of each output, float32 (C, M); may overwrite its input.
+
+    With VNNI instructions oneDNN scales within the product. It takes unsigned inputs, which are the signed ones plus 128; without those
+    instructions it would let the sums of unsigned products overflow.
+    """
+    capabilities = torch.cpu.get_capabilities()
+    if not (capabilities.get("avx512_vnni") or capabilities.get("avx_vnni")):
+        weight_KM = weight_MK.t()
+        return lambda x_CK: torch._int_mm(x_CK, weight_KM) * scale_M
+    onednn, packed, no_shift_M = (
+        torch.ops.onednn,
+        torch.ops.onednn.qlinear_prepack(weight_MK, None),
+        torch.zeros(len(weight_MK), dtype=torch.int64),
+    )
+
+    def multiply(x_CK: Tensor) -> Tensor:
+        unsigned_CK = x_CK.view(torch.uint8).bitwise_xor_(128)
+        out_CM: Tensor = onednn.qlinear_pointwise(
+            unsigned_CK, 1.0, 128, packed, scale_M, no_shift_M, None, 1.0, 0, torch.float32, "none", [], ""
+        )
+        return out_CM
+
+    return multiply
 
 
 def make_product(linear: nn.Linear, dtype: EngineDtype, order: Tensor | None = None) -> Product:
