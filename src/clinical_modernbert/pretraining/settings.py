@@ -1,9 +1,9 @@
 """What a recipe may say."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from clinical_modernbert.batching import MaskingSettings
 from clinical_modernbert.corpus.settings import PairKind
@@ -31,7 +31,8 @@ class TokenizerSettings(Settings):
 class OptimizerSettings(Settings):
     """How gradients become steps. Weight decay is decoupled and never touches norms and biases."""
 
-    name: Literal["stable_adamw", "adamw"] = "stable_adamw"
+    name: Literal["stable_adamw", "adamw", "muon"] = "stable_adamw"
+    """`muon` takes the matrices of the layers alone (Jordan et al. 2024, scaled to AdamW's steps); all else goes to AdamW."""
     peak_lr: float = Field(3e-4, gt=0)
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = Field(1e-6, gt=0)
@@ -43,8 +44,8 @@ class OptimizerSettings(Settings):
 
     @model_validator(mode="after")
     def _decoupled(self) -> "OptimizerSettings":
-        if self.name == "adamw" and self.decouple_lr:
-            raise ValueError("adamw decays by weight_decay * lr; set decouple_lr: false")
+        if self.name != "stable_adamw" and self.decouple_lr:
+            raise ValueError(f"{self.name} decays by weight_decay * lr; set decouple_lr: false")
         return self
 
 
@@ -71,8 +72,14 @@ class PhaseSettings(Settings):
     """Rows whose gradients make one step, over all ranks."""
     rows_per_micro_batch: int = Field(8, ge=1)
     """Rows that go through the model at once: what memory allows."""
+    first_rows_per_step: int | None = Field(None, ge=1)
+    """Batch warm-up: so many rows at the phase's start, and multiples of it until `batch_warmup_tokens`."""
+    batch_warmup_tokens: int = Field(0, ge=0)
+    """The rows of a step grow linearly with tokens until here, then they are `rows_per_step`."""
     mixture: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Source -> how often its documents come in an epoch; empty: every source once."""
+    temperature: float = Field(1.0, ge=1)
+    """Above 1, small sources come more often: a source of a share p of the tokens gets one in proportion to p^(1/temperature)."""
     masking: MaskingSettings = MaskingSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
@@ -84,12 +91,29 @@ class PhaseSettings(Settings):
             "warmup_tokens": int(self.schedule.warmup_tokens * share),
             "decay_tokens": int(self.schedule.decay_tokens * share),
         }
-        return self.model_copy(update={"tokens": min(tokens, self.tokens), "schedule": self.schedule.model_copy(update=schedule)})
+        return self.model_copy(
+            update={
+                "tokens": min(tokens, self.tokens),
+                "batch_warmup_tokens": int(self.batch_warmup_tokens * share),
+                "schedule": self.schedule.model_copy(update=schedule),
+            }
+        )
+
+    def rows_at(self, tokens: int) -> int:
+        """Rows of a step that begins at `tokens` of the phase."""
+        if self.first_rows_per_step is None or tokens >= self.batch_warmup_tokens:
+            return self.rows_per_step
+        grown = self.first_rows_per_step + (self.rows_per_step - self.first_rows_per_step) * tokens / self.batch_warmup_tokens
+        return int(grown // self.first_rows_per_step) * self.first_rows_per_step
 
     @model_validator(mode="after")
-    def _schedule_fits(self) -> "PhaseSettings":
+    def _fits(self) -> "PhaseSettings":
         if self.schedule.warmup_tokens + self.schedule.decay_tokens > self.tokens:
             raise ValueError("schedule.warmup_tokens + schedule.decay_tokens exceed the phase's tokens")
+        if self.first_rows_per_step is not None and self.first_rows_per_step > self.rows_per_step:
+            raise ValueError("first_rows_per_step exceeds rows_per_step")
+        if (self.first_rows_per_step is None) != (self.batch_warmup_tokens == 0):
+            raise ValueError("name both first_rows_per_step and batch_warmup_tokens, or neither")
         return self
 
 
@@ -145,15 +169,25 @@ class CheckpointSettings(Settings):
     keep_last: int = Field(2, ge=1)
 
 
+def _one_or_more(value: Any) -> Any:
+    """One path may stand for a list of one, and nothing for an empty one."""
+    return [] if value is None else [value] if isinstance(value, str | Path) else value
+
+
 class RunSettings(Settings):
     """A recipe: everything that a run depends on but its corpus."""
 
     description: str
     """One line for people."""
+    provenance: dict[str, str] = Field(default_factory=dict)
+    """Setting, or the section that holds it -> where its value comes from; `cmbert config show` writes it beside the value."""
     model: ModernBertConfig | None = None
-    """Shape of a model from scratch; none takes that of `init`. Its vocabulary and special ids follow the tokenizer."""
-    init: Path | None = None
-    """A ModernBERT folder to start from instead of random weights."""
+    """Shape of the model. Without it, that of `init`; its vocabulary and special ids follow the tokenizer."""
+    init: Annotated[list[Path], BeforeValidator(_one_or_more)] = Field(default_factory=list)
+    """What to start from instead of random weights: a ModernBERT folder, a checkpoint or a run; of several, the mean.
+
+    With another `model` beside it, the weights are tiled from the middle to that larger shape.
+    """
     tokenizer: TokenizerSettings
     phases: list[PhaseSettings]
     """Masked language modelling, one after the other; may be empty if `alignment` is enabled."""
@@ -169,6 +203,12 @@ class RunSettings(Settings):
     """Fuse what lies between the attentions with `torch.compile`, once for all lengths. On a CPU that takes a C++ compiler."""
     checkpoint_activations: bool = False
     """Keep the input of each layer alone for the backward pass, and compute the rest again: less memory, a third more work."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How ranks under `torchrun` share the model: each has all of it (`ddp`), or a part of every tensor (`fsdp`)."""
+    loader_threads: int = Field(1, ge=0)
+    """Threads that prepare the rows of the next step during this one; 0 prepares them when they are needed."""
+    spike_sigmas: float | None = Field(6.0, gt=0)
+    """A step whose loss lies so many standard deviations above the mean of the 128 before it is skipped; none skips nothing."""
 
     @property
     def stages(self) -> list[PhaseSettings]:
@@ -182,10 +222,10 @@ class RunSettings(Settings):
 
     @model_validator(mode="after")
     def _one_start(self) -> "RunSettings":
-        if (self.model is None) == (self.init is None):
-            raise ValueError("name exactly one of model (from scratch) and init (a folder to start from)")
+        if self.model is None and not self.init:
+            raise ValueError("name model (a shape, for random weights) or init (a folder to start from)")
         if not self.stages:
             raise ValueError("name at least one of phases, or set alignment.enabled")
-        if self.tokenizer.from_init and self.init is None:
+        if self.tokenizer.from_init and not self.init:
             raise ValueError("tokenizer.from_init needs init")
         return self
