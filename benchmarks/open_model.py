@@ -124,7 +124,7 @@ def step_minutes(training: list[dict]) -> float:
 def measure_context(run: Run, corpus: Corpus, tokenizer: Tokenizer) -> dict[str, object]:
     store = TokenStore.open(corpus, "validation", tokenizer)
     documents = long_documents(store)
-    masker = Masker(tokenizer, whole_word=False)
+    masker = Masker(tokenizer)
     checkpoints = sorted((run.folder / "checkpoints").glob("step_*"))
     before = [path for path in checkpoints if read_state(path).phase == len(run.recipe().phases) - 2][-1]
     beyond = int((store.lengths > CONTEXT - 2).sum())

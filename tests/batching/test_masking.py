@@ -11,8 +11,8 @@ def ids_of(text: str) -> np.ndarray:
     return np.concatenate([[TOKENIZER.cls_id], TOKENIZER.encode_batch([text])[0], [TOKENIZER.sep_id]])
 
 
-def mask(ids, probability=0.3, whole_word=False, seed=0):
-    return Masker(TOKENIZER, whole_word)(ids, probability, np.random.default_rng(seed))
+def mask(ids, probability=0.3, unit="token", seed=0):
+    return Masker(TOKENIZER, unit)(ids, probability, np.random.default_rng(seed))
 
 
 def test_special_tokens_are_never_chosen():
@@ -59,7 +59,7 @@ def test_a_higher_probability_masks_a_superset():
 def test_whole_words_are_masked_or_left_as_one():
     text = "the hyperparathyroidism, quick (brown) dog's\nfox "
     ids = ids_of(text * 50)
-    chosen = set(mask(ids, 0.5, whole_word=True).positions.tolist())
+    chosen = set(mask(ids, 0.5, unit="word").positions.tolist())
     pieces = [TOKENIZER.pieces[i] for i in ids]
     broken = [
         i
@@ -73,8 +73,40 @@ def test_whole_words_are_masked_or_left_as_one():
 
 def test_whole_word_keeps_the_share_of_tokens():
     ids = ids_of("the quick brown fox jumps over the lazy hyperparathyroidism " * 2000)
-    share = len(mask(ids, 0.3, whole_word=True).positions) / len(ids)
+    share = len(mask(ids, 0.3, unit="word").positions) / len(ids)
     assert share == pytest.approx(0.3, abs=0.02)
+
+
+def test_spans_are_runs_of_whole_words_and_keep_the_share():
+    ids = ids_of("the quick brown fox jumps over the lazy hyperparathyroidism " * 2000)
+    spans, words = mask(ids, 0.3, unit="span"), mask(ids, 0.3, unit="word")
+    assert len(spans.positions) / len(ids) == pytest.approx(0.3, abs=0.02)
+    runs = [len(run) for run in np.split(spans.positions, np.flatnonzero(np.diff(spans.positions) > 1) + 1)]
+    alone = [len(run) for run in np.split(words.positions, np.flatnonzero(np.diff(words.positions) > 1) + 1)]
+    assert np.mean(runs) > 2 * np.mean(alone)
+    numbers = Masker(TOKENIZER, "span")._units(ids, np.random.default_rng(0))
+    of_word = Masker(TOKENIZER, "word")._units(ids, np.random.default_rng(0))
+    assert all(len(set(numbers[of_word == word])) == 1 for word in range(200))
+    words_of_span = [len(set(of_word[numbers == number])) for number in np.unique(numbers)[:-1]]
+    assert (min(words_of_span), max(words_of_span)) == (1, 10)
+    assert np.mean(words_of_span) == pytest.approx(sum(0.8**k for k in range(10)), abs=0.2)  # a geometric length, cut at ten
+
+
+def test_a_hidden_part_is_hidden_whole_and_its_line_is_left_alone():
+    ids = ids_of("the quick brown fox\njumps over the lazy dog " * 20)
+    hidden = Masker(TOKENIZER).hide(ids, slice(3, 6), slice(1, 9), 0.3, np.random.default_rng(0))
+    within = hidden.positions < 9
+    assert hidden.positions[within].tolist() == [3, 4, 5]
+    assert (hidden.input_ids[3:6] == TOKENIZER.mask_id).all()
+    assert np.array_equal(hidden.input_ids[[1, 2, 6, 7, 8]], ids[[1, 2, 6, 7, 8]])
+    assert np.array_equal(hidden.labels, ids[hidden.positions])
+    assert (~within).sum() > 10
+    assert np.array_equal(hidden.positions[~within], [i for i in mask(ids, 0.3).positions if i >= 9])
+
+
+def test_settings_of_the_first_runs_are_understood():
+    old = [MaskingSettings.model_validate({"mlm_probability": 0.2, "whole_word": value}).unit for value in (True, False)]
+    assert old == ["word", "token"]
 
 
 def test_probability_falls_linearly_over_the_phase():

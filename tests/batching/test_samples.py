@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical_modernbert.batching.samples import cut, make_samples
+from clinical_modernbert.batching.samples import copies, cut, make_samples
 from clinical_modernbert.errors import ConfigError
 
 
@@ -42,3 +42,18 @@ def test_mixture_repeats_leaves_out_and_takes_shares(store, tokenizer):
 def test_an_unknown_source_in_the_mixture_is_an_error(store, tokenizer):
     with pytest.raises(ConfigError, match="'shrot', the corpus has short, long"):
         make_samples(store, tokenizer.ends_line, 64, {"shrot": 1}, seed=0)
+
+
+def test_temperature_gives_small_sources_their_root_share(store, tokenizer):
+    tokens = np.array(store.source_tokens, dtype=float)
+    samples = make_samples(store, tokenizer.ends_line, 4096, {}, seed=0, temperature=2.0)
+    seen = np.bincount(store.sources[samples.document], samples.stop - samples.start)
+    wanted = np.sqrt(tokens) / np.sqrt(tokens).sum()
+    assert seen / seen.sum() == pytest.approx(wanted, abs=0.02)
+    assert seen[tokens.argmax()] == tokens.max()
+
+
+def test_temperature_one_changes_nothing():
+    weights = np.array([1.0, 0.0, 2.5])
+    assert copies(weights, np.array([10, 20, 30]), 1.0) is weights
+    assert copies(weights, np.array([10, 20, 30]), 2.0)[1] == 0

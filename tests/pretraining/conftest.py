@@ -8,10 +8,15 @@ import torch
 from clinical_modernbert.corpus import Corpus, CorpusSettings, build_corpus
 from clinical_modernbert.pretraining.settings import RunSettings
 from clinical_modernbert.settings import parse
-from clinical_modernbert.sources import Files
+from clinical_modernbert.sources import Codes, Files
 
 os.environ["OMP_NUM_THREADS"] = "1"  # for child processes; a model this small is slower on two threads, and bits depend on their number
 torch.set_num_threads(1)
+
+ORGANS = ("heart", "lung", "liver", "kidney", "eye", "skin", "bone", "brain", "ear", "nose")
+LATIN = ("cardia", "pulmo", "hepat", "nephr", "ocul", "derma", "osteo", "cephal", "oto", "rhino")
+FINDINGS = ("failure", "cancer", "injury", "abscess", "pain", "stone", "cyst", "scar")
+GREEK = ("pathia", "oma", "trauma", "pus", "algia", "lith", "bulla", "fibrosis")
 
 SHAPE = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2, "max_position_embeddings": 512}
 
@@ -53,3 +58,26 @@ def recipe() -> Callable[..., RunSettings]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def terms(tmp_path_factory):
+    """Eighty terms whose synonyms share no word with them, but are made by rule."""
+    folder = tmp_path_factory.mktemp("terms")
+    with (folder / "terms.obo").open("w") as file:
+        for i, organ in enumerate(ORGANS):
+            for j, finding in enumerate(FINDINGS):
+                file.write(f'[Term]\nid: HP:{i}{j}\nname: {organ} {finding}\nsynonym: "{LATIN[i]} {GREEK[j]}" EXACT []\n')
+    sources = [Codes(folder / "terms.obo", system="hpo", template="sentence")]
+    settings = CorpusSettings(sources=sources, held_out_concepts=0.2, pairs=["synonym"])
+    return build_corpus(settings, folder / "corpus")
+
+
+@pytest.fixture(scope="session")
+def aligning(recipe):
+    """A recipe of a short masked phase and alignment."""
+    phase = ["phases.0.tokens=1500", "phases.1.tokens=100", "phases.1.schedule.decay_tokens=0", "tokenizer.train=350"]
+    phase += ["phases.0.schedule.warmup_tokens=500", "checkpoint.every_tokens=1500"]
+    pairs = ["alignment.enabled=true", "alignment.tokens=6000", "alignment.max_tokens=64", "alignment.optimizer.peak_lr=3e-3"]
+    pairs += ["alignment.pairs_per_step=16", "alignment.pairs_per_micro_batch=16", "alignment.hard_negatives=1"]
+    return lambda *more: recipe(*phase, *pairs, *more)

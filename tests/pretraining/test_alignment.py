@@ -8,7 +8,6 @@ import pytest
 import torch
 from test_run import assert_same, stop_after
 
-from clinical_modernbert.corpus import CorpusSettings, build_corpus
 from clinical_modernbert.errors import DataError, TrainingError
 from clinical_modernbert.export.card import describe
 from clinical_modernbert.inference import Encoder
@@ -21,35 +20,6 @@ from clinical_modernbert.pretraining import alignment, loop
 from clinical_modernbert.pretraining.alignment import Contrast, contrastive_loss, top1
 from clinical_modernbert.pretraining.run import Run, open_run, pretrain
 from clinical_modernbert.progress import silent
-from clinical_modernbert.sources import Codes
-
-ORGANS = ("heart", "lung", "liver", "kidney", "eye", "skin", "bone", "brain", "ear", "nose")
-LATIN = ("cardia", "pulmo", "hepat", "nephr", "ocul", "derma", "osteo", "cephal", "oto", "rhino")
-FINDINGS = ("failure", "cancer", "injury", "abscess", "pain", "stone", "cyst", "scar")
-GREEK = ("pathia", "oma", "trauma", "pus", "algia", "lith", "bulla", "fibrosis")
-
-
-@pytest.fixture(scope="module")
-def terms(tmp_path_factory):
-    """Eighty terms whose synonyms share no word with them, but are made by rule."""
-    folder = tmp_path_factory.mktemp("terms")
-    with (folder / "terms.obo").open("w") as file:
-        for i, organ in enumerate(ORGANS):
-            for j, finding in enumerate(FINDINGS):
-                file.write(f'[Term]\nid: HP:{i}{j}\nname: {organ} {finding}\nsynonym: "{LATIN[i]} {GREEK[j]}" EXACT []\n')
-    sources = [Codes(folder / "terms.obo", system="hpo", template="sentence")]
-    settings = CorpusSettings(sources=sources, held_out_concepts=0.2, pairs=["synonym"])
-    return build_corpus(settings, folder / "corpus")
-
-
-@pytest.fixture(scope="module")
-def aligning(recipe):
-    """A recipe of a short masked phase and alignment."""
-    phase = ["phases.0.tokens=1500", "phases.1.tokens=100", "phases.1.schedule.decay_tokens=0", "tokenizer.train=350"]
-    phase += ["phases.0.schedule.warmup_tokens=500", "checkpoint.every_tokens=1500"]
-    pairs = ["alignment.enabled=true", "alignment.tokens=6000", "alignment.max_tokens=64", "alignment.optimizer.peak_lr=3e-3"]
-    pairs += ["alignment.pairs_per_step=16", "alignment.pairs_per_micro_batch=16", "alignment.hard_negatives=1"]
-    return lambda *more: recipe(*phase, *pairs, *more)
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +82,15 @@ def test_gradient_caching_gives_the_gradient_of_the_whole_batch(terms, aligning,
     for texts_at_once in (8, 10) if dropout else (32, 8, 10):
         model.train(bool(dropout))
         model.zero_grad()
-        torch.manual_seed(0)
         if dropout:  # the parts as one graph: what caching has to equal
-            parts = [(start, min(start + texts_at_once, 32)) for start in range(0, 32, texts_at_once)]
-            contrastive_loss(torch.cat([alignment.embed(model, batch, *part, run.device) for part in parts]), contrast).backward()
+            vectors = []
+            for number, part in enumerate(alignment._parts(32, texts_at_once, 1)):
+                torch.manual_seed(number)
+                vectors.append(alignment.embed(model, batch, *part, run.device))
+            contrastive_loss(torch.cat(vectors), contrast).backward()
             wanted = [p.grad.clone() for p in model.parameters() if p.grad is not None]
             model.zero_grad()
-            torch.manual_seed(0)
-        alignment.backward(model, batch, contrast, texts_at_once, run.device)
+        alignment.backward(model, batch, contrast, texts_at_once, run.ranks, torch.manual_seed)
         found = [p.grad.clone() for p in model.parameters() if p.grad is not None]
         gradients.append((wanted, found) if dropout else found)
     compared = gradients if dropout else [(gradients[0], other) for other in gradients[1:]]

@@ -61,3 +61,67 @@ def test_adamw_is_torchs_own():
     made = make_optimizer(nn.Linear(2, 2), OptimizerSettings(name="adamw", decouple_lr=False, weight_decay=0.1))
     assert type(made) is torch.optim.AdamW
     assert [group["weight_decay"] for group in made.param_groups] == [0.1, 0.0]
+
+
+def layered() -> nn.Module:
+    """A model with parameters under the names that Muon goes by."""
+    torch.manual_seed(0)
+    return nn.ModuleDict(
+        {"model": nn.ModuleDict({"layers": nn.ModuleList([nn.Linear(6, 6), nn.Linear(6, 12)])}), "table": nn.Embedding(9, 6)}
+    )
+
+
+def orthogonalized(gradient: torch.Tensor, steps: int = 5) -> torch.Tensor:
+    """Newton-Schulz as Jordan et al. 2024 write it down, in bfloat16 as torch does."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = gradient.bfloat16()
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return (x.T if tall else x).float()
+
+
+def test_muon_takes_the_matrices_of_layers_by_its_definition_and_leaves_the_rest_to_adamw():
+    model, twin = layered(), layered()
+    settings = OptimizerSettings(name="muon", decouple_lr=False, peak_lr=0.01, weight_decay=0.1)
+    optimizer, other = make_optimizer(model, settings), make_optimizer(twin, settings.model_copy(update={"name": "adamw"}))
+    momentum = {}
+    for step in range(5):
+        generator = torch.Generator().manual_seed(step)
+        for one, two in zip(model.parameters(), twin.parameters(), strict=True):
+            one.grad = torch.randn(one.shape, generator=generator)
+            two.grad = one.grad.clone()
+        wanted = {}
+        for name, parameter in model.named_parameters():
+            if ".layers." in name and parameter.ndim == 2:
+                buffer = momentum[name] = momentum.get(name, torch.zeros_like(parameter)).lerp(parameter.grad, 0.05)
+                update = orthogonalized(parameter.grad.lerp(buffer, 0.95))
+                scale = 0.01 * 0.2 * max(parameter.shape) ** 0.5
+                wanted[name] = parameter.detach() * (1 - 0.01 * 0.1) - scale * update
+        optimizer.step()
+        other.step()
+        for (name, one), two in zip(model.named_parameters(), twin.parameters(), strict=True):
+            if name in wanted:
+                torch.testing.assert_close(one.detach(), wanted[name], rtol=0.02, atol=2e-3)
+                assert not torch.equal(one, two)
+            else:
+                assert torch.equal(one, two)
+
+
+def test_adamw_equals_its_definition_for_50_steps():
+    torch.manual_seed(0)
+    model = nn.Linear(5, 3).double()
+    optimizer = make_optimizer(model, OptimizerSettings(name="adamw", decouple_lr=False, peak_lr=0.01, betas=(0.9, 0.98), weight_decay=0.1))
+    weight = model.weight.detach().clone()
+    mean, square = torch.zeros_like(weight), torch.zeros_like(weight)
+    for step in range(1, 51):
+        model.weight.grad, model.bias.grad = torch.randn_like(weight), torch.zeros(3, dtype=torch.float64)
+        gradient = model.weight.grad
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.98 * square + 0.02 * gradient**2
+        update = (mean / (1 - 0.9**step)) / ((square / (1 - 0.98**step)).sqrt() + 1e-6)
+        weight = weight * (1 - 0.01 * 0.1) - 0.01 * update
+        optimizer.step()
+    torch.testing.assert_close(model.weight.detach(), weight, rtol=1e-10, atol=1e-12)

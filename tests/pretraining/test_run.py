@@ -1,5 +1,6 @@
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -17,13 +18,15 @@ from clinical_modernbert.corpus import CorpusSettings, build_corpus
 from clinical_modernbert.errors import CheckpointError, ConfigError, TrainingError
 from clinical_modernbert.model import hf
 from clinical_modernbert.pretraining import checkpoint, loop
-from clinical_modernbert.pretraining.masked import accumulate, make_loader
-from clinical_modernbert.pretraining.run import Run, open_run, planned_config, pretrain
+from clinical_modernbert.pretraining.masked import MaskedPhase, accumulate, make_loader
+from clinical_modernbert.pretraining.objective import masked_loss
+from clinical_modernbert.pretraining.run import Run, open_run, pretrain
+from clinical_modernbert.pretraining.start import planned_config
 from clinical_modernbert.pretraining.training import Training
 from clinical_modernbert.progress import silent
 from clinical_modernbert.tokenization import Tokenizer
 
-MEASURED_ANEW = ("tokens_per_second",)
+MEASURED_ANEW = ("tokens_per_second", "share_of_matrix_rate")
 """Figures of a line that are times, not results."""
 
 
@@ -68,7 +71,9 @@ def test_the_data_go_round_more_than_once(whole):
 def test_metrics_tell_what_the_step_did(whole):
     steps = [line for line in whole.metrics() if "loss" in line]
     assert [line["step"] for line in steps] == list(range(1, len(steps) + 1))
-    assert all(0 <= line["masked_top1"] <= line["masked_top5"] <= 1 for line in steps)
+    tops = [[line[f"masked_top{k}"] for k in (1, 5, 10, 25)] for line in steps]
+    assert all(top[0] >= 0 and top == sorted(top) and top[-1] <= 1 for top in tops)
+    assert all(line["share_of_matrix_rate"] > 0 and line["skipped_steps"] == 0 for line in steps)
     assert all(0 <= line["padding_share"] < 0.5 and line["bits_per_byte"] > 0 and line["grad_norm"] > 0 for line in steps)
     assert steps[0]["learning_rate"] < steps[3]["learning_rate"]
     assert 0 < steps[-1]["learning_rate"] < steps[-3]["learning_rate"]
@@ -78,6 +83,68 @@ def test_validation_is_by_source_and_falls(whole):
     lines = [line for line in whole.metrics() if "validation_loss" in line]
     assert {"validation_loss/notes", "validation_loss/codes"} <= lines[0].keys()
     assert lines[-1]["validation_loss"] < 0.8 * lines[0]["validation_loss"]
+
+
+def test_validation_is_by_position_and_adds_up(corpus, recipe, tmp_path):
+    run = opened(recipe, corpus, tmp_path / "run", "validation.max_tokens_per_source=100000")
+    validator = MaskedPhase(run, 0)._validator
+    found = validator.measure(run.model, run.ranks)
+    batches = validator.batches()
+    assert {name for name in found if "_at/" in name} == {"validation_loss_at/0-128"}  # rows of 128 tokens
+    assert found["validation_loss_at/0-128"] == pytest.approx(found["validation_loss"])
+    losses, weights = zip(*((masked_loss(run.model.eval(), b, run.device)[0].item(), len(b.labels)) for b in batches), strict=True)
+    assert found["validation_loss"] == pytest.approx(sum(losses) / sum(weights), rel=1e-5)
+
+
+def test_epochs_of_every_source_are_counted(whole):
+    lines = [line for line in whole.metrics() if "epochs/notes" in line]
+    assert lines[0]["epochs/notes"] == lines[0]["epochs/codes"] == 0
+    last = lines[-1]
+    assert last["epochs/notes"] == pytest.approx(last["epochs/codes"], rel=0.2)
+    tokens, there = last["tokens"], whole.environment()["corpus"]["tokens"]["train"]
+    assert 0.7 < last["epochs/notes"] * there / tokens < 1  # special tokens are none of a source's text
+
+
+def test_threads_and_the_way_rows_are_prepared_change_nothing(whole, corpus, recipe, tmp_path):
+    for threads in (0, 3):
+        assert_same(whole, pretrain(recipe(f"loader_threads={threads}"), corpus, tmp_path / f"run{threads}"))
+
+
+def test_dropout_is_the_same_after_a_resume(corpus, recipe, tmp_path):
+    settings = recipe("model.mlp_dropout=0.2", "model.attention_dropout=0.1")
+    straight = pretrain(settings, corpus, tmp_path / "straight")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 9)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(settings, corpus, tmp_path / "run")
+    torch.randn(7)  # whatever else this process drew
+    assert_same(pretrain(settings, corpus, tmp_path / "run", resume=True), straight)
+
+
+def test_batch_warm_up_grows_in_multiples_and_is_resumed(corpus, recipe, tmp_path):
+    settings = recipe("phases.0.first_rows_per_step=1", "phases.0.batch_warmup_tokens=4000")
+    run = pretrain(settings, corpus, tmp_path / "run")
+    rows = [line["rows"] for line in run.metrics() if line["phase"] == "one" and "rows" in line]
+    assert rows == sorted(rows)
+    assert set(rows) == {1, 2, 3, 4}
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 12)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(settings, corpus, tmp_path / "again")
+    assert_same(pretrain(settings, corpus, tmp_path / "again", resume=True), run)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_runs_with_other_optimizers_resume_in_the_same_bits(corpus, recipe, tmp_path, name):
+    settings = recipe(*(f"phases.{i}.optimizer={{name: {name}, decouple_lr: false, peak_lr: 0.003}}" for i in range(2)))
+    straight = pretrain(settings, corpus, tmp_path / "straight")
+    validation = [line["validation_loss"] for line in straight.metrics() if "validation_loss" in line]
+    assert validation[-1] < 0.8 * validation[0]
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 9)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(settings, corpus, tmp_path / "run")
+    assert_same(pretrain(settings, corpus, tmp_path / "run", resume=True), straight)
 
 
 def stop_after(monkeypatch, steps: int) -> None:
@@ -102,11 +169,35 @@ def test_a_resumed_run_ends_in_the_same_bits(whole, corpus, recipe, tmp_path, st
     assert_same(pretrain(recipe(), corpus, tmp_path / "run", resume=True), whole)
 
 
+def in_a_process(whole, corpus, output: Path) -> list:
+    """The command that starts or goes on with the run of `whole` in `output`."""
+    recipe = output.parent / "recipe.yaml"
+    recipe.write_text(whole.recipe().to_yaml())
+    command = [sys.executable, "-m", "clinical_modernbert", "pretrain", "--recipe", recipe]
+    return [*command, "--corpus", corpus.folder, "-o", output, "--resume", "-q"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(10))
+def test_kill_9_at_a_random_moment_ends_in_the_same_bits(whole, corpus, tmp_path, number):
+    output = tmp_path / "run"
+    command = in_a_process(whole, corpus, output)
+    steps = len(whole.metrics())
+    moment = random.SystemRandom().random()
+    print(f"killed at {moment:.4f} of the run")  # shown if the test fails
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(Run(output).metrics()) < moment * steps and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001 * moment)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert_same(Run(output), whole)
+
+
 def test_kill_9_at_three_moments_ends_in_the_same_bits(whole, corpus, tmp_path):
     output = tmp_path / "run"
-    (tmp_path / "recipe.yaml").write_text(whole.recipe().to_yaml())
-    command = [sys.executable, "-m", "clinical_modernbert", "pretrain", "--recipe", tmp_path / "recipe.yaml"]
-    command += ["--corpus", corpus.folder, "-o", output, "--resume", "-q"]
+    command = in_a_process(whole, corpus, output)
     for line in (2, 8, 15):
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
@@ -137,11 +228,24 @@ def test_another_recipe_or_another_corpus_cannot_resume_it(whole, corpus, recipe
         pretrain(recipe(), other, tmp_path / "run", resume=True)
 
 
-def test_a_damaged_checkpoint_is_one_clear_error(whole, corpus, recipe, tmp_path):
+@pytest.mark.parametrize("file", ["model/model.safetensors", "trainer/tensors.safetensors", "trainer/state.json"])
+def test_a_flipped_bit_is_found_and_the_checkpoint_before_is_used_and_named(whole, corpus, recipe, tmp_path, caplog, file):
     shutil.copytree(whole.folder, tmp_path / "run", symlinks=True)
-    tensors = tmp_path / "run" / "checkpoints" / "latest" / "trainer" / "tensors.safetensors"
-    tensors.write_bytes(tensors.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match="damaged checkpoint"):
+    path = tmp_path / "run" / "checkpoints" / "latest" / file
+    data = bytearray(path.read_bytes())
+    data[0 if path.suffix == ".json" else len(data) // 2] ^= 1
+    path.write_bytes(data)
+    run = pretrain(recipe(), corpus, tmp_path / "run", resume=True)
+    assert_same(run, whole)
+    assert "the one before it is used" in caplog.text
+    assert path.resolve().parts[-3] in caplog.text
+
+
+def test_damage_in_every_checkpoint_is_one_clear_error(whole, corpus, recipe, tmp_path):
+    shutil.copytree(whole.folder, tmp_path / "run", symlinks=True)
+    for path in (tmp_path / "run" / "checkpoints").glob("step_*/trainer/tensors.safetensors"):
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="every checkpoint is damaged"):
         pretrain(recipe(), corpus, tmp_path / "run", resume=True)
 
 
@@ -154,12 +258,20 @@ def test_the_checkpoint_before_a_removed_one_is_used(whole, corpus, recipe, tmp_
     assert_same(pretrain(recipe(), corpus, tmp_path / "run", resume=True), whole)
 
 
+def forget_hashes(state_file: Path) -> None:
+    """As in the first checkpoints, which had none."""
+    about = json.loads(state_file.read_text())
+    del about["files"]
+    state_file.write_text(json.dumps(about))
+
+
 def test_optimizer_state_that_lacks_a_tensor_is_refused(whole, corpus, recipe, tmp_path):
     shutil.copytree(whole.folder, tmp_path / "run", symlinks=True)
     path = tmp_path / "run" / "checkpoints" / "latest" / "trainer" / "tensors.safetensors"
     tensors = load_file(path)
     tensors.pop(next(name for name in tensors if "layers.1" in name))
     save_file(tensors, path)
+    forget_hashes(path.parent / "state.json")
     with pytest.raises(CheckpointError, match="damaged checkpoint"):
         pretrain(recipe(), corpus, tmp_path / "run", resume=True)
 

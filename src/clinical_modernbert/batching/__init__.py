@@ -7,10 +7,11 @@ What a batch holds and how it is masked depends on (seed, phase, epoch, sample) 
 """
 
 from clinical_modernbert.batching.batch import PackedBatch
+from clinical_modernbert.batching.code_entries import CodeEntries
 from clinical_modernbert.batching.loader import Cursor, Loader
 from clinical_modernbert.batching.masking import Masker, MaskingSettings
 from clinical_modernbert.batching.packing import pack
 from clinical_modernbert.batching.pairs import PairBatch, PairLoader
 from clinical_modernbert.batching.store import TokenStore
 
-__all__ = ["Cursor", "Loader", "Masker", "MaskingSettings", "PackedBatch", "PairBatch", "PairLoader", "TokenStore", "pack"]
+__all__ = ["CodeEntries", "Cursor", "Loader", "Masker", "MaskingSettings", "PackedBatch", "PairBatch", "PairLoader", "TokenStore", "pack"]

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clinical_modernbert.batching.batch import PackedBatch
-from clinical_modernbert.batching.masking import Masker, MaskingSettings
+from clinical_modernbert.batching.batch import Ints, PackedBatch
+from clinical_modernbert.batching.code_entries import CodeEntries
+from clinical_modernbert.batching.masking import Masked, Masker, MaskingSettings
 from clinical_modernbert.batching.packing import pack
 from clinical_modernbert.batching.samples import Samples, make_samples
 from clinical_modernbert.batching.store import TokenStore
@@ -16,8 +17,8 @@ POOL_SAMPLES = 4096
 """Samples that are packed together: enough to leave rows under 1% empty, few enough that no order is visible."""
 
 
-_ORDER, _ROWS, _MASK = range(1, 4)
-"""Streams of chance: the order of samples, the order of rows, the masks."""
+_ORDER, _ROWS, _MASK, _CODE = range(1, 5)
+"""Streams of chance: the order of samples, the order of rows, the masks, what of a code entry is hidden as a whole."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ class Loader:
         tokenizer: the one that made them.
         max_tokens: tokens of a row, special ones included.
         mixture: see `make_samples`.
+        temperature: see `make_samples`.
         masking: see `MaskingSettings`.
+        entries: the code entries among the documents; `masking.code_aware` has no effect without them.
         seed: with `phase`, the only source of chance.
         phase: number of the phase.
     """
@@ -60,15 +63,18 @@ class Loader:
         seed: int,
         phase: int,
         mixture: Mapping[str, float] | None = None,
+        temperature: float = 1.0,
+        entries: CodeEntries | None = None,
     ) -> None:
         self.store = store
-        self.samples: Samples = make_samples(store, tokenizer.ends_line, max_tokens, mixture or {}, seed)
+        self.samples: Samples = make_samples(store, tokenizer.ends_line, max_tokens, mixture or {}, seed, temperature)
         self.max_tokens = max_tokens
         self.masking = masking
-        self._masker = Masker(tokenizer, masking.whole_word)
+        self._masker = Masker(tokenizer, masking.unit)
+        self._entries = entries or CodeEntries.none()
         self._tokenizer = tokenizer
         self._seed, self._phase = seed, phase
-        self._lengths = self.samples.lengths
+        self.lengths = self.samples.lengths
         self._order: tuple[int, np.ndarray] | None = None
         self._pool: tuple[int, int, list[list[int]]] | None = None
 
@@ -101,7 +107,7 @@ class Loader:
         for row in rows:
             for sample in row.samples:
                 text = self._ids(sample)
-                masked = self._masker(text, probability, self._rng(_MASK, row.epoch, sample))
+                masked = self._mask(text, probability, row.epoch, sample)
                 ids.append(masked.input_ids)
                 positions.append(masked.positions + begin)
                 labels.append(masked.labels)
@@ -117,6 +123,16 @@ class Loader:
             documents=np.array(documents, dtype=np.int64),
         )
 
+    def _mask(self, text: Ints, probability: float, epoch: int, sample: int) -> Masked:
+        rng = self._rng(_MASK, epoch, sample)
+        entry = None if self.samples.start[sample] else self._entries.get(int(self.samples.document[sample]))
+        if entry is not None and entry.line.stop < len(text):
+            chance, side = self._rng(_CODE, epoch, sample).random(2)
+            if chance < self.masking.code_aware:
+                part = entry.code if side < 0.5 else entry.description
+                return self._masker.hide(text, _after_cls(part), _after_cls(entry.line), probability, rng)
+        return self._masker(text, probability, rng)
+
     def _ids(self, sample: int) -> np.ndarray:
         begin = self.store.offsets[self.samples.document[sample]]
         text = self.store.tokens[begin + self.samples.start[sample] : begin + self.samples.stop[sample]]
@@ -128,7 +144,7 @@ class Loader:
     def _pool_rows(self, epoch: int, pool: int) -> list[list[int]]:
         if self._pool is None or self._pool[:2] != (epoch, pool):
             members = self._epoch_order(epoch)[pool * POOL_SAMPLES : (pool + 1) * POOL_SAMPLES]
-            packed = pack(self._lengths[members].tolist(), self.max_tokens)
+            packed = pack(self.lengths[members].tolist(), self.max_tokens)
             shuffled = self._rng(_ROWS, epoch, pool).permutation(len(packed))
             self._pool = epoch, pool, [[int(members[i]) for i in packed[row]] for row in shuffled]
         return self._pool[2]
@@ -137,3 +153,7 @@ class Loader:
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, self._rng(_ORDER, epoch).permutation(len(self.samples))
         return self._order[1]
+
+
+def _after_cls(part: slice) -> slice:
+    return slice(part.start + 1, part.stop + 1)

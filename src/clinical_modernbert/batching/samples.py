@@ -55,11 +55,14 @@ def cut(line_ends: Ints, length: int, limit: int) -> list[tuple[int, int]]:
     return [*pieces, (start, length)]
 
 
-def make_samples(store: TokenStore, ends_line: np.ndarray, max_tokens: int, mixture: Mapping[str, float], seed: int) -> Samples:
+def make_samples(
+    store: TokenStore, ends_line: np.ndarray, max_tokens: int, mixture: Mapping[str, float], seed: int, temperature: float = 1.0
+) -> Samples:
     """All samples of one epoch, in the store's order.
 
     `mixture` maps a source to how often its documents come (2.5: twice, and half of them a third time, the same half in every epoch,
-    chosen by `seed`); an empty one takes every source once, otherwise a source that is not named is left out.
+    chosen by `seed`); an empty one takes every source once, otherwise a source that is not named is left out. For `temperature` see
+    `copies`.
 
     Raises:
         ConfigError: `mixture` names a source that the store lacks, or nothing is left.
@@ -68,8 +71,9 @@ def make_samples(store: TokenStore, ends_line: np.ndarray, max_tokens: int, mixt
     if unknown:
         raise ConfigError(f"mixture names {unknown[0]!r}, the corpus has {', '.join(store.source_names)}. Correct the recipe.")
     weights = np.array([mixture.get(name, 0.0) if mixture else 1.0 for name in store.source_names])
-    copies = weights[store.sources] + np.random.default_rng(seed).random(len(store))
-    chosen = np.repeat(np.arange(len(store)), copies.astype(np.int64))
+    tokens = np.bincount(store.sources, store.lengths, minlength=len(weights))
+    times = copies(weights, tokens, temperature)[store.sources] + np.random.default_rng(seed).random(len(store))
+    chosen = np.repeat(np.arange(len(store)), times.astype(np.int64))
     if not len(chosen):
         remedy = "Name its sources in the mixture" if len(store) else "Build a corpus with training documents"
         raise ConfigError(f"no document is left to train on ({len(store)} in the corpus, mixture {dict(mixture)}). {remedy}.")
@@ -90,6 +94,23 @@ def make_samples(store: TokenStore, ends_line: np.ndarray, max_tokens: int, mixt
         split_documents=len(long),
         hard_cuts=sum(_hard_cuts(store, d, pieces, ends_line) for d, pieces in long.items()),
     )
+
+
+def copies(weights: np.ndarray, tokens: np.ndarray, temperature: float) -> np.ndarray:
+    """How often the documents of each source come in an epoch, from `weights`, the same at temperature 1, and the sources' tokens.
+
+    A source that weights give a share p of the tokens gets one in proportion to p^(1/temperature); the largest comes as often as before
+    (Devlin et al. 2019, multilingual BERT; Conneau et al. 2020).
+
+    Example:
+        >>> copies(np.array([1.0, 1.0]), np.array([900, 100]), temperature=2.0).tolist()
+        [1.0, 3.0]
+    """
+    weighted = weights * tokens
+    if temperature == 1 or not weighted.any():
+        return weights
+    shares = np.where(weighted > 0, weighted, 1) / weighted.max()
+    return np.where(weighted > 0, weights * shares ** (1 / temperature - 1), weights)
 
 
 def _cut_document(store: TokenStore, document: int, ends_line: np.ndarray, limit: int) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -30,12 +30,13 @@ _ALONE = 4096
 class TokenStore:
     """The ids of one split: document i is `tokens[offsets[i]:offsets[i + 1]]`, without special tokens."""
 
+    folder: Path
     fingerprint: str
     source_names: tuple[str, ...]
     tokens: npt.NDArray[np.unsignedinteger[Any]]
     offsets: Ints
     sources: Ints
-    document_ids: "DocumentIds"
+    document_ids: "DocumentIds | tuple[str, ...]"
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -45,9 +46,28 @@ class TokenStore:
         """Tokens of each document."""
         return np.diff(self.offsets)
 
+    @property
+    def source_tokens(self) -> list[int]:
+        """Tokens of each source."""
+        return [int(tokens) for tokens in np.bincount(self.sources, self.lengths, len(self.source_names))]
+
     def ids(self, document: int) -> Ints:
         """The ids of one document."""
         return self.tokens[self.offsets[document] : self.offsets[document + 1]].astype(np.int64)
+
+    @classmethod
+    def of_texts(cls, texts: Mapping[str, Sequence[str]], tokenizer: Tokenizer) -> "TokenStore":
+        """Some texts of each source, in memory."""
+        encoded = [ids for some in texts.values() for ids in tokenizer.encode_batch(some)]
+        return cls(
+            folder=Path(),
+            fingerprint=tokenizer.fingerprint,
+            source_names=tuple(texts),
+            tokens=np.concatenate(encoded).astype(np.uint32),
+            offsets=np.cumsum([0, *map(len, encoded)], dtype=np.int64),
+            sources=np.repeat(np.arange(len(texts)), [len(some) for some in texts.values()]),
+            document_ids=tuple(f"{source}:{number}" for source, some in texts.items() for number in range(len(some))),
+        )
 
     @classmethod
     def open(cls, corpus: Corpus, split: Split, tokenizer: Tokenizer, progress: Progress = silent) -> "TokenStore":
@@ -68,6 +88,7 @@ class TokenStore:
         tokens = folder / f"{split}.tokens"
         dtype = np.dtype(index["dtype"])
         return cls(
+            folder,
             key,
             tuple(index["sources"]),
             np.memmap(tokens, dtype, "r") if tokens.stat().st_size else np.empty(0, dtype),

@@ -92,7 +92,7 @@ def _measure(
     from clinical_modernbert.model.heads import ModernBertForMaskedLM
     from clinical_modernbert.model.init import initialize
     from clinical_modernbert.pretraining.plan import measure_matrix_rate
-    from clinical_modernbert.pretraining.run import planned_config
+    from clinical_modernbert.pretraining.start import planned_config
 
     memory.keep_pages()
     config = planned_config(recipes.get(recipe))

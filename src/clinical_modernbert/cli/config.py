@@ -19,11 +19,11 @@ def show(
     recipe: Annotated[str | None, typer.Argument(metavar="RECIPE|FILE", help="The name of a recipe, or a YAML file.")] = None,
     overrides: Set = None,
 ) -> None:
-    """Print all settings of a recipe or file as YAML, defaults and --set included; without a name, the recipes there are.
+    """Print all settings of a recipe or file as YAML, each of a recipe's with its source; without a name, the recipes there are.
 
     Example: cmbert config show tiny-cpu --set seed=1
     """
-    sys.stdout.write(_load(recipe, overrides or []).to_yaml() if recipe else _list())
+    sys.stdout.write(_show(recipe, overrides or []) if recipe else _list())
 
 
 @app.command()
@@ -45,11 +45,14 @@ def _list() -> str:
     return "".join(f"{name:<14} {recipes.get(name).description}\n" for name in recipes.names())
 
 
-def _load(recipe: str, overrides: list[str]) -> "Settings":
+def _show(recipe: str, overrides: list[str]) -> str:
     from clinical_modernbert import recipes
+    from clinical_modernbert.settings import read_yaml
 
     path = Path(recipe)
-    return _load_file(path, overrides) if path.suffix in (".yaml", ".yml") else recipes.get(recipe, overrides)
+    if path.suffix in (".yaml", ".yml") and "sources" in read_yaml(path):
+        return _load_file(path, overrides).to_yaml()
+    return recipes.commented(recipes.get(recipe, overrides))
 
 
 def _load_file(path: Path, overrides: list[str]) -> "Settings":

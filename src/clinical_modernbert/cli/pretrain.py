@@ -1,6 +1,7 @@
 """`cmbert pretrain`: a recipe and a corpus to a model."""
 
 import json
+import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -13,12 +14,24 @@ from clinical_modernbert.cli.options import Device, DryRun, Json, Overwrite, Res
 if TYPE_CHECKING:
     from clinical_modernbert.pretraining.settings import RunSettings
 
+OF_INIT = {"model": "model=null", "tokenizer": "tokenizer={from_init: true}"}
+"""What `--init` takes from the model, unless --set says otherwise."""
+
 
 def pretrain(
-    recipe: Annotated[str, typer.Option("--recipe", help="Name of a recipe, or a YAML file; `cmbert config show` prints one.")],
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Name of a recipe, or a YAML file; `cmbert config show` prints one.")
+    ] = None,
     corpus: Annotated[Path | None, typer.Option("--corpus", help="A corpus folder.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The run folder.")] = None,
-    init: Annotated[Path | None, typer.Option("--init", help="A ModernBERT folder to start from, with its tokenizer.")] = None,
+    init: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--init",
+            help="A ModernBERT folder, a checkpoint or a run to start from, with its tokenizer; repeated: the mean of them. "
+            "A larger shape (`--set model...`) is tiled from it.",
+        ),
+    ] = None,
     overrides: Set = None,
     seed: Seed = None,
     device: Device = None,
@@ -26,13 +39,25 @@ def pretrain(
     resume: Resume = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
+    watched: Annotated[bool, typer.Option("--watch", help="Look at the run in --output, which another process trains.")] = False,
     as_json: Json = False,
 ) -> None:
     """Pretrain a model, or tell with --dry-run what that takes; --resume goes on from the newest checkpoint.
 
+    SIGTERM ends a run with a checkpoint and exit code 0. Under `torchrun` several processes train one model (docs/scaling.md).
+
     Example: cmbert pretrain --recipe tiny-cpu --corpus corpus/ -o run/
     """
-    settings = _settings(recipe, overrides or [], seed, device, init, limit)
+    if watched:
+        if output is None:
+            raise typer.BadParameter("--watch needs --output, the folder of the run.")
+        from clinical_modernbert.cli.watch import watch
+
+        watch(output)
+        return
+    if recipe is None:
+        raise typer.BadParameter("pretrain needs --recipe (or --watch).")
+    settings = _settings(recipe, overrides or [], seed, device, init or [], limit)
     if dry_run:
         _dry_run(settings, as_json)
         return
@@ -41,19 +66,27 @@ def pretrain(
     from clinical_modernbert.api import pretrain as run_pretraining
     from clinical_modernbert.cli.progress import progress
     from clinical_modernbert.export.card import last_validation
+    from clinical_modernbert.pretraining.ranks import is_first_process
 
+    if not is_first_process():  # the first one speaks for all
+        logging.getLogger("clinical_modernbert").setLevel(logging.ERROR)
+        run_pretraining(settings, corpus, output, resume=resume, overwrite=overwrite)
+        return
     run = run_pretraining(settings, corpus, output, resume=resume, overwrite=overwrite, progress=progress)
     figures = last_validation(run)
     if as_json:
-        sys.stdout.write(json.dumps({"model": str(run.model), **figures}, indent=2) + "\n")
-    else:
+        sys.stdout.write(json.dumps({"model": str(run.model), "finished": run.is_finished, **figures}, indent=2) + "\n")
+    elif run.is_finished:
         sys.stdout.write(
             f"{run.model}: held-out loss {figures['validation_loss']:.3f}, masked top-1 {figures['validation_masked_top1']:.1%}\n"
+            f"Report: {run.folder}/report/index.html\n"
         )
+    else:
+        sys.stdout.write(f"{run.model}: not finished; --resume goes on from there\n")
 
 
 def _settings(
-    recipe: str, overrides: list[str], seed: int | None, device: str | None, init: Path | None, limit: int | None
+    recipe: str, overrides: list[str], seed: int | None, device: str | None, init: list[Path], limit: int | None
 ) -> "RunSettings":
     from clinical_modernbert import recipes
 
@@ -62,8 +95,10 @@ def _settings(
         given.append(f"device={device}")
     if seed is not None:
         given.append(f"seed={seed}")
-    if init is not None:
-        given += [f"init={init}", "model=null", "tokenizer={from_init: true}"]
+    if init:
+        named = {override.partition("=")[0].partition(".")[0] for override in overrides}
+        given.append(f"init={json.dumps([str(path) for path in init])}")
+        given += [text for name, text in OF_INIT.items() if name not in named]
     settings = recipes.get(recipe, given)
     return settings if limit is None else settings.limited(limit)
 
@@ -71,7 +106,7 @@ def _settings(
 def _dry_run(settings: "RunSettings", as_json: bool) -> None:
     from clinical_modernbert.model.device import choose_device
     from clinical_modernbert.pretraining.plan import plan
-    from clinical_modernbert.pretraining.run import planned_config
+    from clinical_modernbert.pretraining.start import planned_config
 
     cost = plan(settings, planned_config(settings), choose_device(settings.device))
     if as_json:

@@ -1,35 +1,35 @@
-"""`cmbert tokenizer`: learn a vocabulary, and see how well one fits."""
+"""`cmbert tokenizer`: learn a vocabulary, see how well one fits, and give a model another."""
 
 import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clinical_modernbert.cli.options import Json, Limit, Output
+from clinical_modernbert.cli.options import Device, Json, Limit, Output, Overwrite
 
-app = typer.Typer(help="Train a tokenizer, or measure one on a corpus.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from clinical_modernbert.pretraining.vocabulary import VocabularyTransfer
+
+app = typer.Typer(help="Train a tokenizer, measure one on a corpus, or give a model another.", no_args_is_help=True)
 
 CorpusFolder = Annotated[Path, typer.Option("--corpus", help="A corpus folder.")]
+VocabSize = Annotated[int, typer.Option("--vocab-size", help="Number of ids.")]
 
 
 @app.command()
-def train(
-    corpus: CorpusFolder, output: Output, vocab_size: Annotated[int, typer.Option("--vocab-size", help="Number of ids.")] = 32768
-) -> None:
+def train(corpus: CorpusFolder, output: Output, vocab_size: VocabSize = 32768) -> None:
     """Train a byte-level BPE with ModernBERT's special tokens on the training split.
 
     Example: cmbert tokenizer train --corpus corpus/ --vocab-size 16384 -o tokenizer/
     """
     from clinical_modernbert.cli.progress import progress
     from clinical_modernbert.corpus import Corpus
-    from clinical_modernbert.tokenization import train as train_tokenizer
+    from clinical_modernbert.tokenization import train_on
 
-    opened = Corpus.open(corpus)
-    with progress("Training the tokenizer", total=opened.manifest.documents("train"), unit="documents") as advance:
-        tokenizer = train_tokenizer((text for text in opened.texts("train") if advance(1) is None), vocab_size)
+    tokenizer = train_on(Corpus.open(corpus), vocab_size, progress)
     tokenizer.save(output)
     sys.stdout.write(f"{output}: {len(tokenizer):,} ids\n")
 
@@ -69,3 +69,51 @@ def report(
         counts = [f"{item.documents:,}", f"{item.words:,}", f"{item.tokens:,}"]
         table.add_row(name, *counts, f"{item.tokens_per_word:.2f}", f"{item.bytes_per_token:.2f}")
     Console().print(table)
+
+
+@app.command()
+def transfer(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder, a checkpoint or a run.")],
+    corpus: CorpusFolder,
+    output: Output,
+    vocab_size: VocabSize = 32768,
+    device: Device = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Give a model a vocabulary of its own corpus: each new token starts as the mean of the old ones that spell it.
+
+    The rest of the model stays; `cmbert pretrain --init OUT` goes on from there. What it did is printed, and kept in OUT/transfer.json.
+
+    Example: cmbert tokenizer transfer model/ --corpus corpus/ --vocab-size 32768 -o my-vocabulary/
+    """
+    from clinical_modernbert.cli.progress import progress
+    from clinical_modernbert.corpus import Corpus
+    from clinical_modernbert.pretraining.vocabulary import transfer as transfer_vocabulary
+
+    report = transfer_vocabulary(
+        model, Corpus.open(corpus), vocab_size, output, device=device or "auto", overwrite=overwrite, progress=progress
+    )
+    if as_json:
+        sys.stdout.write(json.dumps(report.to_json(), indent=2) + "\n")
+        return
+    _print(report)
+    sys.stdout.write(f"{output}: go on with `cmbert pretrain --init {output}`\n")
+
+
+def _print(report: "VocabularyTransfer") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    fits = Table("source", box=None)
+    for title in ("documents", "words", "tokens before", "after", "tokens/word before", "after"):
+        fits.add_column(title, justify="right")
+    for source, old in report.old_fertility.items():
+        new = report.new_fertility[source]
+        counts = [f"{old.documents:,}", f"{old.words:,}", f"{old.tokens:,}", f"{new.tokens:,}"]
+        fits.add_row(source, *counts, f"{old.tokens_per_word:.2f}", f"{new.tokens_per_word:.2f}")
+    Console().print(fits)
+    origin = f"{report.copied:,} as before, {report.averaged:,} the mean of several, {report.without_old_ids:,} the mean of all"
+    sys.stdout.write(f"{report.new_ids:,} ids instead of {report.old_ids:,}: {origin}\n")
+    for title, name in (("held-out loss", "validation_loss"), ("bits per byte", "validation_bits_per_byte")):
+        sys.stdout.write(f"{title}: {report.before[name]:.3f} before, {report.after[name]:.3f} after\n")

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clinical_modernbert import atomic
-from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.export.card import CARD, describe
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.model import hf
@@ -24,7 +23,7 @@ def export_hf(
         ConfigError: `output` exists and `overwrite` is false.
         CheckpointError: `model` is incomplete or damaged, or its int8 form strays too far on the texts of `check`.
     """
-    refuse_existing(output, overwrite)
+    hf.refuse_existing(output, overwrite)
     loaded = hf.load(model)
     with atomic.new_folder(output) as aside:
         hf.save(loaded, aside)
@@ -36,10 +35,3 @@ def export_hf(
         if check is not None:
             Encoder.from_pretrained(aside, device="cpu").quantize(check, progress=progress)
     return output
-
-
-def refuse_existing(output: Path, overwrite: bool) -> None:
-    """Raise ConfigError where `output` exists, unless it is a model and `overwrite` is true."""
-    if output.exists() and not (overwrite and (output / "config.json").exists()):
-        remedy = "Choose another --output" + ("" if overwrite else ", or pass --overwrite to replace a model")
-        raise ConfigError(f"{output} exists. {remedy}.")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from clinical_modernbert import atomic
 from clinical_modernbert.errors import CheckpointError, ConfigError
-from clinical_modernbert.export.hf import export_hf, refuse_existing
+from clinical_modernbert.export.hf import export_hf
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.inference.gate import check_int8, write_check
 from clinical_modernbert.model import hf
@@ -61,7 +61,7 @@ def export_onnx(
         raise ConfigError(f"dtype {dtype!r} is none of {', '.join(get_args(OnnxDtype))}.")
     if dtype == "int8" and check is None and not unchecked:
         raise ConfigError("int8 is checked where it is made. Give texts like those it will see (--check NOTES), or pass --unchecked.")
-    refuse_existing(output, overwrite)
+    hf.refuse_existing(output, overwrite)
     for name in ("onnx", "onnxscript", "onnxruntime", "transformers"):
         _package(name)
     with atomic.new_folder(output) as aside:

@@ -64,7 +64,7 @@ def check_int8(
     Raises:
         DataError: nothing to compare on.
     """
-    masker = Masker(tokenizer, whole_word=False)
+    masker = Masker(tokenizer)
     cosines, agreed = [], []
     with progress("Checking int8", total=sum(map(len, sequences)), unit="tokens") as advance:
         for number, ids in enumerate(sequences):

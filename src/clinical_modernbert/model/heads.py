@@ -73,7 +73,7 @@ class ModernBertForMaskedLM(nn.Module):
         self, input_ids_T: Tensor, cu_seqlens: Tensor, max_seqlen: int, positions_M: Tensor, labels_M: Tensor
     ) -> tuple[Tensor, Scores]:
         """Summed loss of the ids `labels_M` at `positions_M`, a scalar that can be differentiated, and the scores of each."""
-        hidden_TD = self.encode(input_ids_T, cu_seqlens, max_seqlen)
+        hidden_TD = self.model(input_ids_T, cu_seqlens, max_seqlen)
         with self.model.autocast():
             hidden_MD = self.head(hidden_TD.index_select(0, positions_M))
             return cross_entropy(hidden_MD, self.token_embeddings, self.decoder.bias, labels_M)

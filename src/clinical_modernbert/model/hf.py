@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from clinical_modernbert import atomic
-from clinical_modernbert.errors import CheckpointError
+from clinical_modernbert.errors import CheckpointError, ConfigError
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 
@@ -111,11 +111,23 @@ def weights_sha256(folder: Path) -> str:
 
 def save(model: ModernBertForMaskedLM, folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
     """Write `model.safetensors` and then `config.json`, each whole or not at all; the tied decoder is stored once."""
+    save_tensors(model.config, model.state_dict(), folder, dtype=dtype)
+
+
+def save_tensors(config: ModernBertConfig, tensors: Mapping[str, Tensor], folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
+    """As `save`, of a model's tensors by name."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in model.state_dict().items()}
-    atomic.write_file(folder / _WEIGHTS, lambda path: save_file(tensors, path, metadata={"format": "pt"}))
-    described = {"architectures": ["ModernBertForMaskedLM"], **model.config.to_hf(), "dtype": str(dtype).removeprefix("torch.")}
+    plain = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
+    atomic.write_file(folder / _WEIGHTS, lambda path: save_file(plain, path, metadata={"format": "pt"}))
+    described = {"architectures": ["ModernBertForMaskedLM"], **config.to_hf(), "dtype": str(dtype).removeprefix("torch.")}
     atomic.write_json(folder / _CONFIG, described)
+
+
+def refuse_existing(output: Path, overwrite: bool) -> None:
+    """Raise ConfigError where `output` exists, unless it is a model and `overwrite` is true."""
+    if output.exists() and not (overwrite and (output / "config.json").exists()):
+        remedy = "Choose another --output" + ("" if overwrite else ", or pass --overwrite to replace a model")
+        raise ConfigError(f"{output} exists. {remedy}.")
 
 
 def _weight_files(folder: Path) -> list[Path]:

@@ -5,8 +5,10 @@ The loss is multi-positive InfoNCE over all 2B texts of a batch of B pairs; mask
 
 # T tokens, S texts, D hidden
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -18,9 +20,11 @@ from clinical_modernbert.corpus.merge import Split
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.model.pooling import mean_pool
+from clinical_modernbert.pretraining.chance import set_chance
 from clinical_modernbert.pretraining.checkpoint import RunState
 from clinical_modernbert.pretraining.masked import MaskedPhase, Taken
 from clinical_modernbert.pretraining.optimizer import make_optimizer
+from clinical_modernbert.pretraining.ranks import Ranks, like
 from clinical_modernbert.pretraining.settings import AlignmentSettings
 from clinical_modernbert.pretraining.training import Training
 
@@ -75,49 +79,51 @@ def embed(model: ModernBertForMaskedLM, batch: PairBatch, first: int, last: int,
 
 
 def backward(
-    model: ModernBertForMaskedLM, batch: PairBatch, contrast: Contrast, texts_at_once: int, device: torch.device
+    model: ModernBertForMaskedLM, batch: PairBatch, contrast: Contrast, texts_at_once: int, ranks: Ranks, chance: Callable[[int], None]
 ) -> tuple[float, float]:
-    """Add the gradient of the contrastive loss over the whole batch, `texts_at_once` in memory at a time; returns loss and top-1.
+    """Add this process's part of the gradient of the contrastive loss over the whole batch; returns loss and top-1.
 
-    More than one part goes through the model twice (gradient caching, Gao et al. 2021): first for the vectors alone, then, with the
-    same dropout, to bring the vectors' gradient to the weights.
+    `texts_at_once` are in memory at a time. More than one part, or process, goes through the model twice (gradient caching, Gao et al.
+    2021): first for the vectors alone, then, with the same dropout, to bring the vectors' gradient to the weights. `chance` seeds the
+    dropout of a part.
     """
     size = len(batch.cu_seqlens) - 1
-    parts = [(start, min(start + texts_at_once, size)) for start in range(0, size, texts_at_once)]
+    parts = _parts(size, texts_at_once, ranks.world)
     if len(parts) == 1:
-        vectors_SD = embed(model, batch, 0, size, device)
+        chance(0)
+        vectors_SD = embed(model, batch, 0, size, ranks.device)
         loss = contrastive_loss(vectors_SD, contrast)
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach()), top1(vectors_SD.detach(), contrast)
-    chances, vectors = [], []
+    each = len(parts) // ranks.world
+    own = range(ranks.rank * each, (ranks.rank + 1) * each)
+    vectors = []
     with torch.no_grad():
-        for part in parts:
-            chances.append(_chance(device))
-            vectors.append(embed(model, batch, *part, device))
-    after = _chance(device)
-    leaf_SD = torch.cat(vectors).requires_grad_()
+        for part in own:
+            chance(part)
+            vectors.append(embed(model, batch, *parts[part], ranks.device))
+    counts = [parts[first + each - 1][1] - parts[first][0] for first in range(0, len(parts), each)]
+    leaf_SD = ranks.gather_rows(torch.cat(vectors), counts).requires_grad_()
     loss = contrastive_loss(leaf_SD, contrast)
     (gradient_SD,) = torch.autograd.grad(loss, leaf_SD)
-    for part, chance in zip(parts, chances, strict=True):
-        _set_chance(chance, device)
-        embed(model, batch, *part, device).backward(gradient_SD[part[0] : part[1]])  # type: ignore[no-untyped-call]
-    _set_chance(after, device)
+    for part in own:
+        chance(part)
+        first, last = parts[part]
+        embed(model, batch, first, last, ranks.device).backward(gradient_SD[first:last])  # type: ignore[no-untyped-call]
     return float(loss.detach()), top1(leaf_SD.detach(), contrast)
 
 
-def _chance(device: torch.device) -> Tensor:
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
-
-
-def _set_chance(state: Tensor, device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state, device)
-    else:
-        torch.set_rng_state(state)
+def _parts(size: int, at_once: int, world: int) -> list[tuple[int, int]]:
+    """Consecutive parts of at most `at_once` texts, the same number for each of `world` processes."""
+    number = -(-max(-(-size // at_once), 1) // world) * world
+    edges = [size * i // number for i in range(number + 1)]
+    return list(pairwise(edges))
 
 
 class AlignmentPhase(MaskedPhase):
     """Phase `number` of a run: batches of pairs, and rows of masked text beside them."""
+
+    _reads_ahead = False  # the pairs' tokens decide what is masked next
 
     def __init__(self, run: Training, number: int) -> None:
         super().__init__(run, number)
@@ -141,18 +147,20 @@ class AlignmentPhase(MaskedPhase):
             with torch.no_grad():
                 for old, new in zip(run.model.parameters(), fresh.parameters(), strict=True):
                     if old.ndim > 1:
-                        old.mul_(self._settings.shrink).add_(new.to(old.device))
+                        old.mul_(self._settings.shrink).add_(like(new, old))
             run.optimizer = make_optimizer(run.model, self._settings.optimizer)
 
     def counts(self) -> dict[str, float]:
         """See `MaskedPhase.counts`; pairs as well."""
         return {**super().counts(), "pairs": len(self._pairs), "pair_batches": len(self._pairs.epoch(0))}
 
-    def step(self, state: RunState, progress: float) -> Taken:
+    def step(self, state: RunState) -> Taken:
         """Add the gradients of the contrastive loss over the next pairs, and of `masked_weight` times the masked loss over rows."""
+        run, settings = self._run, self._settings
         batch, cursor = self._pairs.take(state.pair_cursor)
-        loss, hits = backward(self._run.model, batch, self._contrast(batch), 2 * self._settings.pairs_per_micro_batch, self._run.device)
-        masked = super().step(state, progress) if self._weight else Taken(state, 0, {}, [])
+        chance = partial(set_chance, run.recipe.seed, state.step)
+        loss, hits = backward(run.model, batch, self._contrast(batch), 2 * settings.pairs_per_micro_batch, run.ranks, chance)
+        masked = super().step(state) if self._weight else Taken(state, 0.0, np.empty(0, np.int64), {}, [])
         figures = {
             **masked.figures,
             "alignment_loss": loss,
@@ -162,13 +170,14 @@ class AlignmentPhase(MaskedPhase):
             "cut_texts": batch.cut_texts,
         }
         state = replace(masked.state, pair_cursor=cursor)
-        return Taken(state, batch.num_tokens + masked.num_tokens, figures, masked.documents, batch.concepts)
+        lengths = np.concatenate([np.diff(batch.cu_seqlens), masked.lengths])
+        return Taken(state, loss + masked.loss, lengths, figures, masked.documents, batch.concepts)
 
     def validate(self) -> dict[str, float]:
         """Masked figures as in every phase, and the contrastive ones of held-out concepts."""
         model, losses, hits = self._run.model, [], []
         model.eval()
-        with torch.inference_mode():
+        with torch.no_grad():  # inference tensors of gathered parts could not be trained with afterwards
             for batch in self._held_out:
                 vectors_SD, contrast = embed(model, batch, 0, len(batch.cu_seqlens) - 1, self._run.device), self._contrast(batch)
                 losses.append(float(contrastive_loss(vectors_SD, contrast)))

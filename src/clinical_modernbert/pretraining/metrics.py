@@ -57,3 +57,20 @@ class MetricsWriter:
         self.num_lines += 1
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
+
+
+class NoMetrics:
+    """What the other processes of a group write: nothing."""
+
+    def __enter__(self) -> "NoMetrics":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return
+
+    def sync(self) -> int:
+        """See `MetricsWriter.sync`."""
+        return 0
+
+    def write(self, step: int, tokens: int, phase: str, values: dict[str, float]) -> None:
+        """See `MetricsWriter.write`."""

@@ -5,17 +5,26 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
+from clinical_modernbert.errors import ConfigError
+from clinical_modernbert.pretraining.ranks import whole
 from clinical_modernbert.pretraining.settings import OptimizerSettings
 
 
 def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """The optimizer of `settings` over two groups: matrices, which decay, and norms and biases, which never do."""
+    """The optimizer of `settings` over two groups: matrices, which decay, and norms and biases, which never do.
+
+    Raises:
+        ConfigError: Muon over tensors of which each process holds a part.
+    """
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     if settings.name == "adamw":
         return torch.optim.AdamW(groups, lr=settings.peak_lr, betas=settings.betas, eps=settings.eps, fused=True)
+    if settings.name == "muon":
+        return MuonWithAdamW(model, settings)
     decay_lr = settings.peak_lr if settings.decouple_lr else 1.0
     return StableAdamW(groups, lr=settings.peak_lr, betas=settings.betas, eps=settings.eps, decay_lr=decay_lr)
 
@@ -65,7 +74,49 @@ class StableAdamW(torch.optim.Optimizer):
         beta1, beta2 = (beta * (1 - beta ** (step - 1)) / (1 - beta**step) for beta in group["betas"])
         mean = state["exp_avg"].lerp_(grad, 1 - beta1)
         square = state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        update_rms = grad.square().div_(square.clamp(min=group["eps"] ** 2)).mean().sqrt()
+        update_rms = whole(grad.square().div_(square.clamp(min=group["eps"] ** 2)).sum()).div(parameter.numel()).sqrt()
         lr = group["lr"] / max(1.0, update_rms.item())
         parameter.mul_(1 - group["weight_decay"] * lr / group["decay_lr"])
         parameter.addcdiv_(mean, square.sqrt().add_(group["eps"]), value=-lr)
+
+
+class MuonWithAdamW(torch.optim.Optimizer):
+    """torch's Muon for the matrices of the encoder's layers, its fused AdamW for embeddings, head, norms and biases.
+
+    Muon's steps are scaled to the size of AdamW's (Liu et al. 2025), so that both take the same learning rate and decay.
+    """
+
+    def __init__(self, model: nn.Module, settings: OptimizerSettings) -> None:
+        matrices = [parameter for name, parameter in model.named_parameters() if parameter.ndim == 2 and ".layers." in name]
+        if any(isinstance(parameter, DTensor) for parameter in matrices):
+            raise ConfigError("muon needs whole matrices, and fsdp gives each process a part. Set parallel=ddp or another optimizer.")
+        taken = set(matrices)
+        tables = [parameter for parameter in model.parameters() if parameter.ndim > 1 and parameter not in taken]
+        others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+        decay = settings.weight_decay
+        groups = [{"params": tables, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+        self._parts = (
+            torch.optim.Muon(matrices, lr=settings.peak_lr, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(groups, lr=settings.peak_lr, betas=settings.betas, eps=settings.eps, fused=True),
+        )
+        super().__init__([{"params": group["params"]} for part in self._parts for group in part.param_groups], {})
+        self.param_groups = [group for part in self._parts for group in part.param_groups]
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Take one step."""
+        assert closure is None
+        for part in self._parts:
+            part.step()  # type: ignore[no-untyped-call]
+            self.state.update(part.state)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As `torch.optim.Optimizer.load_state_dict`."""
+        super().load_state_dict(state_dict)
+        begin = 0
+        for part in self._parts:
+            end = begin + len(part.param_groups)
+            part.param_groups = self.param_groups[begin:end]
+            part.state.clear()
+            part.state.update({p: self.state[p] for group in part.param_groups for p in group["params"] if p in self.state})
+            begin = end

@@ -1,11 +1,16 @@
 """A recipe -> what it will cost: what `pretrain --dry-run` prints. Estimates, from shapes and one measured matrix product."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from clinical_modernbert.model.config import ModernBertConfig
+from clinical_modernbert.model.linear import PackedWeight
 from clinical_modernbert.pretraining.settings import PhaseSettings, RunSettings
 
 _STATE_BYTES = 16
@@ -44,25 +49,41 @@ def plan(recipe: RunSettings, config: ModernBertConfig, device: torch.device) ->
     )
 
 
-def measure_matrix_rate(device: torch.device, size: int = 1024, seconds: float = 0.3) -> float:
-    """Floating-point operations per second of fp32 matrix products of `size` here and now."""
-    left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
-    left @ right
+def measure_matrix_rate(device: torch.device, precision: Literal["fp32", "bf16"] = "fp32", seconds: float = 0.1) -> float:
+    """Floating-point operations a second of large matrix products here and now, by the fastest way that this package takes."""
+    size = 1024 if device.type == "cpu" else 4096
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    packed = PackedWeight(right)
+    ways: tuple[Callable[[], Tensor], ...] = (lambda: left @ right, lambda: packed(left))
+    return max(2 * size**3 * _calls_a_second(way, seconds / len(ways)) for way in ways)
+
+
+def _calls_a_second(way: Callable[[], Tensor], seconds: float) -> float:
+    way().sum().item()
     count, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
-        (left @ right).sum().item()
+        way().sum().item()
         count += 1
-    return count * 2 * size**3 / (time.perf_counter() - began)
+    return count / (time.perf_counter() - began)
+
+
+def training_flops(config: ModernBertConfig, lengths: np.ndarray, masked_share: float) -> float:
+    """Forward and backward pass over documents of `lengths`: 6 a token and matrix weight, 12 a pair of tokens that see each other."""
+    hidden, layers = config.hidden_size, config.num_hidden_layers
+    num_global, half = sum(config.is_global(layer) for layer in range(layers)), config.local_attention // 2
+    matrices = layers * (4 * hidden**2 + 3 * hidden * config.intermediate_size)
+    decoder = masked_share * hidden * (hidden + config.vocab_size)
+    lengths = lengths.astype(np.float64)
+    near = np.minimum(half, lengths - 1)
+    pairs = num_global * lengths**2 + (layers - num_global) * (lengths + 2 * near * lengths - near * (near + 1))
+    return float(6 * (matrices + decoder) * lengths.sum() + 12 * hidden * pairs.sum())
 
 
 def _flops(config: ModernBertConfig, phase: PhaseSettings) -> float:
-    """Forward and backward: 6 a token and matrix weight; attention over half a row on the average, and over the window."""
-    hidden, layers = config.hidden_size, config.num_hidden_layers
-    matrices = layers * (4 * hidden**2 + 3 * hidden * config.intermediate_size)
-    decoder = phase.masking.mlm_probability * hidden * (hidden + config.vocab_size)
-    num_global = sum(config.is_global(layer) for layer in range(layers))
-    attended = num_global * phase.max_tokens / 2 + (layers - num_global) * (config.local_attention + 64)
-    return phase.tokens * (6 * (matrices + decoder) + 12 * hidden * attended)
+    """Of a whole phase, whose documents are taken to fill half a row on the average."""
+    length = phase.max_tokens / 2
+    return training_flops(config, np.array([length]), phase.masking.mlm_probability) * phase.tokens / length
 
 
 def _activation_bytes(config: ModernBertConfig, phase: PhaseSettings) -> int:

@@ -5,39 +5,40 @@ import logging
 import os
 import platform
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 import clinical_modernbert
 from clinical_modernbert import atomic, settings
-from clinical_modernbert.batching import TokenStore
+from clinical_modernbert.batching import CodeEntries, TokenStore
 from clinical_modernbert.corpus import Corpus
+from clinical_modernbert.corpus.merge import SPLITS
 from clinical_modernbert.errors import CheckpointError, ConfigError, DataError
-from clinical_modernbert.model import hf, memory
-from clinical_modernbert.model.config import ModernBertConfig
+from clinical_modernbert.model import memory
 from clinical_modernbert.model.device import choose_device
 from clinical_modernbert.model.encoder import Execution
-from clinical_modernbert.model.heads import ModernBertForMaskedLM
-from clinical_modernbert.model.init import initialize
 from clinical_modernbert.pretraining import checkpoint
 from clinical_modernbert.pretraining.loop import train
 from clinical_modernbert.pretraining.metrics import METRICS_FILE, read_metrics
 from clinical_modernbert.pretraining.optimizer import make_optimizer
+from clinical_modernbert.pretraining.plan import measure_matrix_rate
+from clinical_modernbert.pretraining.ranks import Ranks, alone, open_ranks
 from clinical_modernbert.pretraining.settings import RunSettings
+from clinical_modernbert.pretraining.start import start_model, tokenizer_folder
 from clinical_modernbert.pretraining.training import Training
 from clinical_modernbert.progress import Progress, silent
-from clinical_modernbert.tokenization import Tokenizer
-from clinical_modernbert.tokenization import train as train_tokenizer
+from clinical_modernbert.tokenization import Tokenizer, train_on
 
 logger = logging.getLogger(__name__)
 
-_WRITTEN = ("checkpoints", "tokenizer", "tensorboard", METRICS_FILE, "environment.json", "config.yaml")
+START_FILE = "start.json"
+_WRITTEN = ("checkpoints", "tokenizer", "tensorboard", METRICS_FILE, "environment.json", "config.yaml", START_FILE, "report")
 """What a run writes into its folder."""
-VOCABULARY_MULTIPLE = 64
-"""Matrix products are fastest when their sides are multiples of this."""
+_MAY_CHANGE = ("description", "provenance", "parallel", "loader_threads")
+"""Settings that a run may be resumed with other values of: they change none of its results but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,12 @@ class Run:
             raise CheckpointError(f"no checkpoint of phase {phase} is left ({self.folder}). Raise checkpoint.keep_last of the recipe.")
         return found[0] / "model"
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether its newest checkpoint stands at the end of the recipe."""
+        state, stages = checkpoint.read_state(self.model.parent), self.recipe().stages
+        return state.phase == len(stages) - 1 and state.phase_tokens >= stages[-1].tokens
+
     def recipe(self) -> RunSettings:
         """The settings it was started with."""
         return settings.load(RunSettings, self.folder / "config.yaml")
@@ -83,7 +90,8 @@ def pretrain(
     """Train as `recipe` says on `corpus`, into the run folder `output`.
 
     `resume` goes on from the newest checkpoint, or starts afresh where there is none; on a CPU the result has the same bits as
-    that of a run that was never interrupted.
+    that of a run that was never interrupted. SIGTERM ends the run with a checkpoint; see `Run.is_finished`. Under `torchrun` all
+    processes call this with the same arguments, the first one writes.
 
     Raises:
         ConfigError: `output` holds a run and neither `resume` nor `overwrite` is set, or one of another recipe.
@@ -92,28 +100,30 @@ def pretrain(
     """
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite contradict each other. Pass one of them.")
-    choose_device(recipe.device)
     memory.keep_pages()
-    found = None if overwrite else checkpoint.newest(output / "checkpoints")
-    if found is None:
-        _start_folder(output, recipe, corpus)
-    elif not resume:
-        raise ConfigError(f"{output} already holds a run. Pass --resume to go on with it, or --overwrite to start anew.")
-    else:
-        _require_same_recipe(output, recipe)
-    run = open_run(recipe, corpus, output, progress)
-    if found is not None:
-        run.state = checkpoint.read_state(found)
-        run.optimizer = make_optimizer(run.model, recipe.stages[run.state.phase].optimizer)
-        checkpoint.load(found, run.data_fingerprint, run.model, run.optimizer)
-        atomic.replace_link(output / "checkpoints" / checkpoint.LATEST, found.name)
-    _write_environment(run, corpus)
-    train(run, progress)
+    with open_ranks(choose_device(recipe.device), recipe.parallel) as ranks:
+        found = None if overwrite else checkpoint.newest(output / "checkpoints")
+        ranks.wait()
+        if found is not None:
+            _require_resume(output, recipe, resume)
+        elif ranks.is_first:
+            _start_folder(output, recipe, corpus)
+        ranks.wait()
+        run = open_run(recipe, corpus, output, progress, ranks)
+        if found is not None:
+            run.state = checkpoint.read_state(found)
+            run.optimizer = make_optimizer(run.model, recipe.stages[run.state.phase].optimizer)
+            checkpoint.load(found, run.data_fingerprint, run.model, run.optimizer)
+        if ranks.is_first:
+            if found is not None:
+                atomic.replace_link(output / "checkpoints" / checkpoint.LATEST, found.name)
+            _write_environment(run, corpus)
+        train(run, progress)
     return Run(output)
 
 
-def open_run(recipe: RunSettings, corpus: Corpus, output: Path, progress: Progress = silent) -> Training:
-    """Everything that the loop needs, at step 0.
+def open_run(recipe: RunSettings, corpus: Corpus, output: Path, progress: Progress = silent, ranks: Ranks | None = None) -> Training:
+    """Everything that the loop needs, at step 0. What has to be made first, such as the tokenizer, the first process makes.
 
     Raises:
         DataError: the corpus has no validation split.
@@ -125,22 +135,36 @@ def open_run(recipe: RunSettings, corpus: Corpus, output: Path, progress: Progre
         )
     if recipe.alignment.enabled:
         corpus.pair_file("train")  # before an hour of work rather than after it
-    tokenizer = open_tokenizer(recipe, corpus, output, progress)
-    device = choose_device(recipe.device)
-    model = _start_model(recipe, tokenizer).to(device)
-    precision = ("bf16" if device.type == "cuda" else "fp32") if recipe.precision == "auto" else recipe.precision
+    ranks = ranks or alone(choose_device(recipe.device))
+    with ranks.first_before_others():
+        tokenizer = open_tokenizer(recipe, corpus, output, progress)
+        train_store, validation_store = (TokenStore.open(corpus, split, tokenizer, progress) for split in SPLITS)
+        for number, stage in enumerate(recipe.stages):
+            if stage.masking.code_aware:
+                entries = CodeEntries.open(corpus, "train", tokenizer, train_store, progress)
+                logger.info("phase %d: %d code entries, of which a part is hidden as a whole", number, len(entries))
+    start = start_model(recipe, tokenizer)
+    if ranks.is_first:
+        logger.info("%s", start.describe())
+        atomic.write_json(output / START_FILE, start.to_json())
+    model = start.model.to(ranks.device)
+    precision: Literal["fp32", "bf16"] = (
+        ("bf16" if ranks.device.type == "cuda" else "fp32") if recipe.precision == "auto" else recipe.precision
+    )
     model.model.execution = Execution(precision, recipe.compiled, recipe.checkpoint_activations)
+    ranks.share(model)
     return Training(
         recipe=recipe,
         folder=output,
         corpus=corpus,
         tokenizer=tokenizer,
-        train_store=TokenStore.open(corpus, "train", tokenizer, progress),
-        validation_store=TokenStore.open(corpus, "validation", tokenizer, progress),
+        train_store=train_store,
+        validation_store=validation_store,
         model=model,
         optimizer=make_optimizer(model, recipe.stages[0].optimizer),
-        device=device,
+        ranks=ranks,
         state=checkpoint.RunState(),
+        matrix_rate=measure_matrix_rate(ranks.device, precision),
     )
 
 
@@ -149,44 +173,14 @@ def open_tokenizer(recipe: RunSettings, corpus: Corpus, output: Path, progress: 
     folder = output / "tokenizer"
     if (folder / "tokenizer.json").exists():
         return Tokenizer.load(folder)
-    source = recipe.init if recipe.tokenizer.from_init else recipe.tokenizer.path
+    source = tokenizer_folder(recipe)
     if source is not None:
         tokenizer = Tokenizer.load(source)
     else:
         assert recipe.tokenizer.train is not None
-        with progress("Training the tokenizer", total=corpus.manifest.documents("train"), unit="documents") as advance:
-            texts = (text for text in corpus.texts("train") if advance(1) is None)
-            tokenizer = train_tokenizer(texts, recipe.tokenizer.train)
+        tokenizer = train_on(corpus, recipe.tokenizer.train, progress)
     tokenizer.save(folder)
     return tokenizer
-
-
-def model_config(recipe: RunSettings, tokenizer: Tokenizer) -> ModernBertConfig:
-    """The shape of a model from scratch, with the vocabulary and special ids of `tokenizer`."""
-    assert recipe.model is not None
-    cls_id, sep_id = tokenizer.cls_id, tokenizer.sep_id
-    return replace(
-        recipe.model,
-        vocab_size=_padded(len(tokenizer)),
-        pad_token_id=tokenizer.pad_id,
-        cls_token_id=cls_id,
-        bos_token_id=cls_id,
-        sep_token_id=sep_id,
-        eos_token_id=sep_id,
-    )
-
-
-def planned_config(recipe: RunSettings) -> ModernBertConfig:
-    """The shape that a run of `recipe` will have, told before its tokenizer is trained; special ids are not known yet."""
-    if recipe.init is not None:
-        return hf.load_config(recipe.init)
-    assert recipe.model is not None
-    size = recipe.tokenizer.train or len(Tokenizer.load(recipe.tokenizer.path or Path()))
-    return replace(recipe.model, vocab_size=_padded(size), pad_token_id=0, cls_token_id=0, bos_token_id=0, sep_token_id=0, eos_token_id=0)
-
-
-def _padded(vocab_size: int) -> int:
-    return -(-vocab_size // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
 
 
 def _start_folder(output: Path, recipe: RunSettings, corpus: Corpus) -> None:
@@ -194,7 +188,7 @@ def _start_folder(output: Path, recipe: RunSettings, corpus: Corpus) -> None:
     present = [name for name in _WRITTEN if (output / name).exists()]
     if present and not (output / "config.yaml").exists():
         raise ConfigError(f"{output} is no run but holds {present[0]!r}. Choose another --output.")
-    for path in (corpus.folder, recipe.init, recipe.tokenizer.path):
+    for path in (corpus.folder, *recipe.init, recipe.tokenizer.path):
         if present and path is not None and output.resolve() in (path.resolve(), *path.resolve().parents):
             raise ConfigError(f"{path}, which the run reads, lies in {output}, which it would overwrite. Choose another --output.")
     for name in present:
@@ -202,36 +196,18 @@ def _start_folder(output: Path, recipe: RunSettings, corpus: Corpus) -> None:
     atomic.write_text(output / "config.yaml", recipe.to_yaml())
 
 
-def _start_model(recipe: RunSettings, tokenizer: Tokenizer) -> ModernBertForMaskedLM:
-    torch.manual_seed(recipe.seed)
-    positions = planned_config(recipe).max_position_embeddings
-    longest = max(stage.max_tokens for stage in recipe.stages)
-    if longest > positions:
-        raise ConfigError(f"rows of {longest} tokens, but the model has {positions} positions. Lower max_tokens of the phases.")
-    if recipe.init is None:
-        model = ModernBertForMaskedLM(model_config(recipe, tokenizer))
-        initialize(model, recipe.seed)
-        return model
-    model = hf.load(recipe.init)
-    _require_fit(model.config, tokenizer)
-    logger.info("started from %s: all %d tensors of the model loaded, none left over", recipe.init, len(model.state_dict()))
-    return model
-
-
-def _require_fit(config: ModernBertConfig, tokenizer: Tokenizer) -> None:
-    ours = (tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id)
-    if config.vocab_size < len(tokenizer) or (config.pad_token_id, config.cls_token_id, config.sep_token_id) != ours:
-        raise ConfigError("the tokenizer's ids are not those of the model to start from. Set tokenizer={from_init: true}.")
-
-
-def _require_same_recipe(output: Path, recipe: RunSettings) -> None:
+def _require_resume(output: Path, recipe: RunSettings, resume: bool) -> None:
+    """That the run in `output` is to be gone on with, and was started with the same recipe."""
+    if not resume:
+        raise ConfigError(f"{output} already holds a run. Pass --resume to go on with it, or --overwrite to start anew.")
     try:
         before = Run(output).recipe()
     except ConfigError:
         raise CheckpointError(f"the settings of this run cannot be read ({output / 'config.yaml'}). Restore the file.") from None
-    changed = list(settings.changes(before.model_dump(mode="json"), recipe.model_dump(mode="json")))
-    if changed:
-        raise ConfigError(f"{output} was started with another {changed[0]}. Resume with the same settings, or choose another --output.")
+    changed = settings.changes(before.model_dump(mode="json"), recipe.model_dump(mode="json"))
+    for name in changed:
+        if name.partition(".")[0] not in _MAY_CHANGE:
+            raise ConfigError(f"{output} was started with another {name}. Resume with the same settings, or choose another --output.")
 
 
 def _write_environment(run: Training, corpus: Corpus) -> None:
@@ -240,8 +216,8 @@ def _write_environment(run: Training, corpus: Corpus) -> None:
     now = _environment(run, corpus)
     if path.exists():
         before = Run(run.folder).environment()
-        for name in ("torch", "threads", "device"):
-            if before.get(name) != now[name]:
+        for name in ("torch", "threads", "device", "processes"):
+            if before.get(name, now[name]) != now[name]:
                 logger.warning("%s was %s and is %s now: the run goes on, but not with the same bits", name, before.get(name), now[name])
     atomic.write_json(path, now)
 
@@ -257,7 +233,9 @@ def _environment(run: Training, corpus: Corpus) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": str(run.device),
-        "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
+        "processes": run.ranks.world,
+        "matrix_flops_per_second": run.matrix_rate,
+        "parameters": run.model.config.num_parameters,
         "corpus": {
             "fingerprint": manifest.fingerprint,
             "access": manifest.access,

@@ -112,8 +112,8 @@ class PhaseSettings(Settings):
             raise ValueError("schedule.warmup_tokens + schedule.decay_tokens exceed the phase's tokens")
         if self.first_rows_per_step is not None and self.first_rows_per_step > self.rows_per_step:
             raise ValueError("first_rows_per_step exceeds rows_per_step")
-        if (self.first_rows_per_step is None) != (self.batch_warmup_tokens == 0):
-            raise ValueError("name both first_rows_per_step and batch_warmup_tokens, or neither")
+        if self.first_rows_per_step is None and self.batch_warmup_tokens:
+            raise ValueError("batch_warmup_tokens needs first_rows_per_step")
         return self
 
 

@@ -10,6 +10,7 @@ from clinical_modernbert.corpus import Corpus
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.pretraining import checkpoint
 from clinical_modernbert.pretraining.checkpoint import RunState
+from clinical_modernbert.pretraining.ranks import Ranks
 from clinical_modernbert.pretraining.settings import RunSettings
 from clinical_modernbert.tokenization import Tokenizer
 
@@ -26,8 +27,15 @@ class Training:
     validation_store: TokenStore
     model: ModernBertForMaskedLM
     optimizer: torch.optim.Optimizer
-    device: torch.device
+    ranks: Ranks
     state: RunState
+    matrix_rate: float
+    """Floating-point operations a second of one device's matrix products, measured before the run."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process's part of the model is."""
+        return self.ranks.device
 
     @property
     def data_fingerprint(self) -> str:
@@ -36,7 +44,7 @@ class Training:
         return "-".join([self.train_store.fingerprint, *pairs])
 
     def save(self) -> None:
-        """Write a checkpoint of this moment."""
+        """Write a checkpoint of this moment; every process calls it."""
         checkpoint.save(
             self.folder / "checkpoints",
             self.state,
@@ -45,4 +53,5 @@ class Training:
             self.optimizer,
             self.tokenizer,
             self.recipe.checkpoint.keep_last,
+            self.ranks,
         )

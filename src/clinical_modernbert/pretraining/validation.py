@@ -1,4 +1,6 @@
-"""The held-out split -> loss by source."""
+"""The held-out split -> loss by source and by position."""
+
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -6,9 +8,13 @@ import torch
 from clinical_modernbert.batching import Loader, MaskingSettings, PackedBatch, TokenStore, pack
 from clinical_modernbert.batching.loader import Row
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
-from clinical_modernbert.pretraining.objective import masked_loss, summarise
+from clinical_modernbert.pretraining.objective import TALLIED, masked_loss, summarise, tally
+from clinical_modernbert.pretraining.ranks import Ranks
 from clinical_modernbert.pretraining.settings import PhaseSettings, ValidationSettings
 from clinical_modernbert.tokenization import Tokenizer
+
+EDGES = (0, 128, 512, 1024, 2048, 4096, 8192)
+"""Positions between which the loss is told on its own."""
 
 
 class Validator:
@@ -32,23 +38,33 @@ class Validator:
         """The masked batches, as the model sees them."""
         return [self._loader.batch(rows) for rows in self._batches]
 
-    def measure(self, model: ModernBertForMaskedLM, device: torch.device) -> dict[str, float]:
-        """`validation_loss`, accuracies and bits per byte over all sources, and `validation_loss/SOURCE` of each."""
+    def measure(self, model: ModernBertForMaskedLM, ranks: Ranks) -> dict[str, float]:
+        """`validation_loss`, accuracies and bits per byte over all sources, `validation_loss/SOURCE` of each, and the loss by position.
+
+        Each process measures a part of the batches; all get the figures of the whole.
+        """
+        sources, places = len(self._names), len(EDGES) - 1
+        sums = np.zeros((sources * places, TALLIED))
         model.eval()
-        losses, ranks, sources, labels = [], [], [], []
-        with torch.inference_mode():
-            for batch in self.batches():
-                scores = masked_loss(model, batch, device)[1]
-                losses.append(scores.losses)
-                ranks.append(scores.ranks)
-                sources.append(batch.sources[batch.sequence_of_position])
-                labels.append(batch.labels)
+        with torch.no_grad():  # inference tensors of gathered parts could not be trained with afterwards
+            for turn in range(0, len(self._batches), ranks.world):
+                mine = turn + ranks.rank < len(self._batches)
+                batch = self._loader.batch(self._batches[turn + ranks.rank if mine else 0])
+                scores = masked_loss(model, batch, ranks.device)[1]
+                if mine:
+                    document = batch.sequence_of_position
+                    place = np.searchsorted(EDGES[1:-1], batch.positions - batch.cu_seqlens[document], side="right")
+                    groups = batch.sources[document] * places + place
+                    sums += tally(scores, self._num_bytes[batch.labels], groups, len(sums))
         model.train()
-        loss, rank, source, label = (np.concatenate(parts) for parts in (losses, ranks, sources, labels))
-        figures = summarise(loss, rank, int(self._num_bytes[label].sum()))
-        result = {f"validation_{name}": value for name, value in figures.items()}
-        for number in np.unique(source):
-            result[f"validation_loss/{self._names[number]}"] = float(loss[source == number].mean(dtype=np.float64))
+        total = np.array(ranks.sum(sums.flatten().tolist())).reshape(sources, places, TALLIED)
+        result = {f"validation_{name}": value for name, value in summarise(total.sum((0, 1))).items()}
+        for name, of_source in zip(self._names, total.sum(1), strict=True):
+            if of_source[0]:
+                result[f"validation_loss/{name}"] = summarise(of_source)["loss"]
+        for (low, high), of_place in zip(pairwise(EDGES), total.sum(0), strict=True):
+            if of_place[0]:
+                result[f"validation_loss_at/{low}-{high}"] = summarise(of_place)["loss"]
         return result
 
     def _choose(self, max_tokens_per_source: int) -> list[int]:

@@ -1,4 +1,7 @@
-"""In: a recipe's name. Out: its settings, from YAML that travels with the package. Next: `pretraining` runs it."""
+"""In: a recipe's name. Out: its settings, from YAML that travels with the package. Next: `pretraining` runs it.
+
+Flow: `get` (a name and what is changed in it -> settings) -> `commented` (settings -> YAML with a source beside every value).
+"""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -8,7 +11,10 @@ import yaml
 
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.pretraining.settings import RunSettings
+from clinical_modernbert.recipes.provenance import commented, overridden
 from clinical_modernbert.settings import load, parse
+
+__all__ = ["commented", "get", "names"]
 
 
 def names() -> list[str]:
@@ -17,14 +23,16 @@ def names() -> list[str]:
 
 
 def get(name: str, overrides: Sequence[str] = ()) -> RunSettings:
-    """The recipe `name`, or that of a YAML file of this path, with `a.b=value` overrides.
+    """The recipe `name`, or that of a YAML file of this path, with `a.b=value` overrides, which its `provenance` then names.
 
     Raises:
         ConfigError: no such recipe or file, or a setting that does not fit.
     """
     if name not in names() and name.endswith((".yaml", ".yml")):
-        return load(RunSettings, Path(name), overrides)
-    if name not in names():
+        recipe = load(RunSettings, Path(name), overrides)
+    elif name not in names():
         raise ConfigError(f"no recipe {name!r}. There are {', '.join(names())}; or give the path of a YAML file.")
-    text = (files(__package__) / f"{name}.yaml").read_text(encoding="utf-8")
-    return parse(RunSettings, yaml.safe_load(text), overrides, where=f"recipe {name}")
+    else:
+        text = (files(__package__) / f"{name}.yaml").read_text(encoding="utf-8")
+        recipe = parse(RunSettings, yaml.safe_load(text), overrides, where=f"recipe {name}")
+    return recipe.model_copy(update={"provenance": overridden(recipe.provenance, overrides)})

@@ -5,7 +5,8 @@ Next: `batching` packs its ids, `inference` maps them to the text, `export` save
 
 from clinical_modernbert.tokenization.fertility import Fertility, fertility
 from clinical_modernbert.tokenization.tokenizer import SPECIAL_TOKENS_PER_SEQUENCE, Tokenizer
-from clinical_modernbert.tokenization.train import train
+from clinical_modernbert.tokenization.train import train, train_on
+from clinical_modernbert.tokenization.transfer import correspondence
 from clinical_modernbert.tokenization.workers import encode_batches
 
-__all__ = ["SPECIAL_TOKENS_PER_SEQUENCE", "Fertility", "Tokenizer", "encode_batches", "fertility", "train"]
+__all__ = ["SPECIAL_TOKENS_PER_SEQUENCE", "Fertility", "Tokenizer", "correspondence", "encode_batches", "fertility", "train", "train_on"]

@@ -6,13 +6,21 @@ from collections.abc import Iterable
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from clinical_modernbert.corpus import Corpus
 from clinical_modernbert.errors import ConfigError
+from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization.tokenizer import SPECIAL_TOKENS, Tokenizer
 
 logger = logging.getLogger(__name__)
 
 MIN_VOCAB_SIZE = 256 + len(SPECIAL_TOKENS)
 """One id a byte, so that any text has ids."""
+
+
+def train_on(corpus: Corpus, vocab_size: int, progress: Progress = silent) -> Tokenizer:
+    """`train` on the training split of a corpus."""
+    with progress("Training the tokenizer", total=corpus.manifest.documents("train"), unit="documents") as advance:
+        return train((text for text in corpus.texts("train") if advance(1) is None), vocab_size)
 
 
 def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:

@@ -1,0 +1,114 @@
+"""The scripts that compare trainings run, here on made-up text, and what they compute beside training is what they say."""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from clinical_modernbert.batching import PackedBatch
+from clinical_modernbert.tokenization import train
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+TOKENIZER = train(["the quick brown fox jumps over the lazy dog"] * 10, 300)
+
+
+@pytest.fixture
+def script(monkeypatch) -> Callable[[str], ModuleType]:
+    """A module of benchmarks/ by its name."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return import_module
+
+
+def rehearse(name: str, *options: str) -> str:
+    command = [sys.executable, BENCHMARKS / name, "--rehearse", "--threads", "1", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_ours_and_the_released_loop_are_rehearsed():
+    told = rehearse("against_trainer.py", "--only", "ours", "released")
+    assert '"ours beside released": {' in told
+    assert '"seeds": 1' in told
+
+
+@pytest.mark.skipif(importlib.util.find_spec("accelerate") is None, reason="transformers' Trainer needs accelerate")
+def test_the_trainer_is_rehearsed():
+    assert '"trainer": {' in rehearse("against_trainer.py", "--only", "trainer")
+
+
+def test_every_ablation_is_rehearsed(script):
+    told = rehearse("ablations.py")
+    for name in script("ablations").VARIANTS:
+        assert f'"{name}": {{\n   "seeds": [\n    0' in told
+
+
+def batch(*lengths: int) -> PackedBatch:
+    """Documents of ordinary ids, each between [CLS] and [SEP], every third token masked."""
+    rng = np.random.default_rng(0)
+    texts = [TOKENIZER.wrap(rng.choice(TOKENIZER.ordinary_ids, length)) for length in lengths]
+    starts = np.cumsum([0, *map(len, texts)])
+    positions = np.concatenate([begin + np.arange(1, length + 1, 3) for begin, length in zip(starts, lengths, strict=False)])
+    ids, zeros = np.concatenate(texts), np.zeros(len(texts), dtype=np.int64)
+    return PackedBatch(ids, starts.astype(np.int32), positions, ids[positions], zeros, zeros)
+
+
+def test_the_pieces_of_128_tokens_hold_every_masked_token_once(script):
+    whole = batch(1, 126, 127, 300)
+    ids, rows, columns = script("released_loop").pieces(whole, TOKENIZER)
+    assert ids.shape == (1 + 1 + 2 + 3, 128)
+    assert ids[rows, columns].tolist() == whole.labels.tolist()
+    assert len(set(zip(rows.tolist(), columns.tolist(), strict=True))) == len(whole.labels)
+
+
+def test_the_released_optimizer_steps_far_beyond_its_rate_at_first(script):
+    tensors = [torch.nn.Parameter(torch.zeros(8)) for _ in range(2)]
+    released, right = script("released_loop").ReleasedStableAdamW(tensors[:1], lr=1e-3), torch.optim.AdamW(tensors[1:], lr=1e-3)
+    for tensor, optimizer in zip(tensors, (released, right), strict=True):
+        tensor.grad = torch.full((8,), 0.5)
+        optimizer.step()
+    assert (tensors[0] / tensors[1]).tolist() == pytest.approx([0.001**-0.5] * 8, rel=1e-3)
+
+
+def test_the_timed_batches_run_from_the_longest_to_the_shortest(script):
+    loop = script("trainer_loop")
+    lengths = np.random.default_rng(0).integers(10, 2000, 4000).tolist()
+    chosen = loop.spread_batches(lengths, 8, seed=0)
+    longest = [max(lengths[i] for i in chosen[k : k + 8]) for k in range(8, len(chosen), 8)]
+    assert len(longest) == loop.BATCHES_TIMED
+    assert longest == sorted(longest, reverse=True)
+    assert np.mean([lengths[i] for i in chosen[8:]]) == pytest.approx(np.mean(lengths), rel=0.05)
+
+
+def test_a_hidden_part_is_hidden_and_nothing_else(script):
+    texts = [TOKENIZER.ordinary_ids[:6], TOKENIZER.ordinary_ids[10:14]]
+    hidden = script("held_out").hidden_parts([(texts[0], slice(2, 5)), (texts[1], slice(0, 1))], TOKENIZER)
+    assert hidden.labels.tolist() == [*texts[0][2:5], texts[1][0]]
+    assert (hidden.input_ids == TOKENIZER.mask_id).sum() == 4
+    restored = hidden.input_ids.copy()
+    restored[hidden.positions] = hidden.labels
+    assert restored.tolist() == [*TOKENIZER.wrap(texts[0]), *TOKENIZER.wrap(texts[1])]
+
+
+def test_differences_are_paired(script):
+    cell = script("ablations").paired([1.0, 2.0, 3.0])
+    assert cell == {"difference": 2.0, "standard_error": pytest.approx(0.5774), "differences": [1.0, 2.0, 3.0]}
+    assert script("ablations").paired([1.0])["standard_error"] is None
+
+
+def test_results_go_on_with_the_same_settings_alone(script, tmp_path, capsys):
+    sittings = script("sittings")
+    first = sittings.Results(tmp_path / "r.json", {"minutes": 10}, {"packages": {"torch": "1"}})
+    first.add("ours", 0, {"loss": 2.0})
+    first.write(medians={"ours": 2.0})
+    again = sittings.Results(tmp_path / "r.json", {"minutes": 10}, {"packages": {"torch": "2"}})
+    assert again.runs("ours") == {0: {"loss": 2.0}}
+    with pytest.raises(SystemExit, match=r"was made with minutes 10, not 5\. Give the same options"):
+        sittings.Results(tmp_path / "r.json", {"minutes": 5}, {})
