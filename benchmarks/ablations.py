@@ -313,7 +313,7 @@ def rehearsal(options: argparse.Namespace, folder: Path) -> Bench:
     return Bench(folder, 8000, shape, larger, 400, 128, 512, 512, 1000, questions=20)
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("ablations"))
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
@@ -326,7 +326,11 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=HERE / "results" / "ablations.json")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--rehearse", action="store_true")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
     if options.list:
         print("\n".join(f"{name}  (beside {variant.against})" for name, variant in VARIANTS.items()))
         return

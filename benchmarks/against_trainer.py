@@ -298,7 +298,11 @@ def summary(runs: dict[str, dict[int, dict[str, Any]]]) -> dict[str, Any]:
         for contender, seeds in runs.items()
         if seeds
     }
-    outcomes = {}
+    outcomes: dict[str, Any] = {}
+    complete = set.intersection(*(set(seeds) for seeds in runs.values()))
+    if complete:
+        lowest = [min(runs, key=lambda name: runs[name][seed]["bits_per_byte"]) for seed in sorted(complete)]
+        outcomes["lowest bits per byte"] = {"seeds": len(complete), **{name: lowest.count(name) for name in runs}}
     for other in [name for name in medians if name != "ours" and "ours" in medians]:
         shared = sorted(runs["ours"].keys() & runs[other].keys())
         pairs = [(runs["ours"][seed], runs[other][seed]) for seed in shared]
@@ -344,7 +348,7 @@ def rehearsal(options: argparse.Namespace, folder: Path) -> Task:
     return Task(folder, 0, 0.05, 128, 0.5, 2000, options.threads, overrides=tuple(overrides))
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("against-trainer"))
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
@@ -359,7 +363,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--results", type=Path, default=HERE / "results" / "against_trainer.json")
     parser.add_argument("--rehearse", action="store_true")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
     os.environ["HF_HUB_OFFLINE"] = "1"
     logging.basicConfig(format="%(message)s")
     logging.getLogger("clinical_modernbert").setLevel(logging.INFO)

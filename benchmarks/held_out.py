@@ -58,7 +58,7 @@ def of_codes(model: ModernBertForMaskedLM, corpus: Corpus, split: Split, tokeniz
     entries = CodeEntries.open(corpus, split, tokenizer, store)
     found = [(document, entry) for document in range(len(store)) if (entry := entries.get(document)) is not None]
     found = found[:: max(1, -(-len(found) // questions))]
-    figures = {}
+    figures: dict[str, float] = {}
     for part in ("description", "code"):
         asked = [(store.ids(document)[entry.line], getattr(entry, part)) for document, entry in found]
         figures |= {f"{part}_{name}": value for name, value in _answers(model, tokenizer, asked).items()}

@@ -125,7 +125,7 @@ def train(model: BertForMaskedLM, documents: Sequence[np.ndarray], tokenizer: To
             useful += tokens
         if time.perf_counter() - began >= seconds:
             break
-    return Outcome(time.perf_counter() - began, steps, seen, useful, schedule.get_last_lr()[0] / PEAK_LR)
+    return Outcome(time.perf_counter() - began, steps, seen, useful, float(schedule.get_last_lr()[0]) / PEAK_LR)
 
 
 def score(model: BertForMaskedLM, batch: PackedBatch, tokenizer: Tokenizer) -> Scores:

@@ -1,6 +1,7 @@
 """The scripts that compare trainings run, here on made-up text, and what they compute beside training is what they say."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,10 +45,12 @@ def test_the_trainer_is_rehearsed():
     assert '"trainer": {' in rehearse("against_trainer.py", "--only", "trainer")
 
 
-def test_every_ablation_is_rehearsed(script):
+def test_every_ablation_is_rehearsed_and_changes_something(script):
     told = rehearse("ablations.py")
-    for name in script("ablations").VARIANTS:
-        assert f'"{name}": {{\n   "seeds": [\n    0' in told
+    table = json.loads(told[told.index("\n{\n") :])["table"]
+    assert list(table) == list(script("ablations").VARIANTS)
+    assert [name for name, row in table.items() if row["figures"]["loss"].get("difference") == 0] == []
+    assert all("difference" in row["figures"]["description_loss_held_out"] for name, row in table.items() if name != "base")
 
 
 def batch(*lengths: int) -> PackedBatch:
@@ -101,6 +104,19 @@ def test_differences_are_paired(script):
     cell = script("ablations").paired([1.0, 2.0, 3.0])
     assert cell == {"difference": 2.0, "standard_error": pytest.approx(0.5774), "differences": [1.0, 2.0, 3.0]}
     assert script("ablations").paired([1.0])["standard_error"] is None
+
+
+def test_the_outcome_counts_the_seeds_that_all_share(script):
+    def figures(bits: float, tokens: int) -> dict[str, float]:
+        names = ("bits_per_byte", "bits_per_byte_within_lines", "masked_top1", "useful_tokens", "useful_tokens_per_second")
+        return dict.fromkeys(names, bits) | {"useful_tokens": tokens}
+
+    ours = {0: figures(2.0, 300), 1: figures(2.5, 300), 2: figures(2.0, 300)}
+    runs = {"ours": ours, "trainer": {0: figures(2.2, 100), 1: figures(2.4, 150)}, "released": {0: figures(3.0, 0), 1: figures(3.0, 10)}}
+    outcomes = script("against_trainer").summary(runs)["outcomes"]
+    assert outcomes["lowest bits per byte"] == {"seeds": 2, "ours": 1, "trainer": 1, "released": 0}
+    assert outcomes["ours beside trainer"] == {"seeds": 2, "ours_lower_bits_per_byte_in": 1, "times_useful_tokens": 2.5}
+    assert outcomes["ours beside released"] == {"seeds": 2, "ours_lower_bits_per_byte_in": 2, "times_useful_tokens": 30.0}
 
 
 def test_results_go_on_with_the_same_settings_alone(script, tmp_path, capsys):
