@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STAMP := .venv/installed
 
-.PHONY: help install quickstart test test-slow check bench open-model docs clean
+.PHONY: help install quickstart test test-slow check bench against-trainer ablations open-model docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 14
@@ -38,12 +38,19 @@ check: $(STAMP)  ## format, lint, types, the order of imports, generated docs
 	$(BIN)/python docs/generate.py --check
 
 bench: $(STAMP)  ## the speed of tokenizing, encoding and pretraining beside other tools, here: benchmarks/results/, docs/speed.md
-	$(PIP) openvino
+	$(PIP) accelerate openvino
 	$(BIN)/python benchmarks/tokenizer_speed.py
 	$(BIN)/python benchmarks/pretrain.py
 	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/where_time_goes.py
 	$(BIN)/python docs/generate.py
+
+against-trainer: $(STAMP)  ## the same minutes of training beside transformers' Trainer and the paper's released loop: two hours on two cores
+	$(PIP) accelerate
+	$(BIN)/python benchmarks/against_trainer.py -o against-trainer/
+
+ablations: $(STAMP)  ## what each choice of the method gives, three seeds: a night on two cores
+	$(BIN)/python benchmarks/ablations.py -o ablations/
 
 open-model: $(STAMP)  ## a small model on open text, the evidence of its context, then alignment on codes: two hours on two cores
 	$(BIN)/python benchmarks/open_model.py -o open-model/

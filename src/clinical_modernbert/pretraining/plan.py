@@ -1,5 +1,6 @@
 """A recipe -> what it will cost: what `pretrain --dry-run` prints. Estimates, from shapes and one measured matrix product."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.linear import PackedWeight
 from clinical_modernbert.pretraining.settings import PhaseSettings, RunSettings
 
-_STATE_BYTES = 16
-"""Per parameter: weight, gradient and two averages, in fp32."""
+_STATE_BYTES = 24
+"""Per parameter: weight, gradient and two averages, in fp32, and the averages once more on their way to a checkpoint."""
 _MATRIX_SHARE = 0.5
 """Share of the matrix-product rate that a training step is assumed to reach."""
-_FIXED_BYTES = 400 * 2**20
-"""Interpreter, libraries and buffers."""
+_FIXED_BYTES = 800 * 2**20
+"""Interpreter, libraries, token store and buffers."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,23 @@ def plan(recipe: RunSettings, config: ModernBertConfig, device: torch.device) ->
     """Estimate what training `recipe` at the shape `config` takes on this machine."""
     rate = measure_matrix_rate(device)
     flops = sum(_flops(config, phase) for phase in recipe.stages)
-    activations = max(_activation_bytes(config, phase) for phase in recipe.stages)
+    activations = max(_activation_bytes(config, phase, recipe, device) for phase in recipe.stages)
     checkpoint = config.num_parameters * 12  # weights and two averages
     return Plan(
         parameters=config.num_parameters,
         tokens=sum(phase.tokens for phase in recipe.stages),
-        peak_memory_bytes=config.num_parameters * _STATE_BYTES + activations + _FIXED_BYTES,
+        peak_memory_bytes=int(config.num_parameters * _STATE_BYTES + activations + _FIXED_BYTES),
         disk_bytes=checkpoint * (recipe.checkpoint.keep_last + 1),
         hours=flops / (rate * _MATRIX_SHARE) / 3600,
         matrix_flops_per_second=rate,
     )
+
+
+def precision_of(recipe: RunSettings, device: torch.device) -> Literal["fp32", "bf16"]:
+    """What matrix products are computed in."""
+    if recipe.precision == "auto":
+        return "bf16" if device.type == "cuda" else "fp32"
+    return recipe.precision
 
 
 def measure_matrix_rate(device: torch.device, precision: Literal["fp32", "bf16"] = "fp32", seconds: float = 0.1) -> float:
@@ -86,9 +94,14 @@ def _flops(config: ModernBertConfig, phase: PhaseSettings) -> float:
     return training_flops(config, np.array([length]), phase.masking.mlm_probability) * phase.tokens / length
 
 
-def _activation_bytes(config: ModernBertConfig, phase: PhaseSettings) -> int:
-    """What the backward pass keeps of one micro-batch: about 16 hidden and 5 inner vectors a layer, and three times the logits."""
-    tokens = phase.rows_per_micro_batch * phase.max_tokens
-    per_layer = 16 * config.hidden_size + 5 * config.intermediate_size
-    logits = 3 * phase.masking.mlm_probability * config.vocab_size
-    return int(4 * tokens * (config.num_hidden_layers * per_layer + logits))
+def _activation_bytes(config: ModernBertConfig, phase: PhaseSettings, recipe: RunSettings, device: torch.device) -> float:
+    """What the backward pass keeps of one micro-batch, and what the allocator cannot use again, as rows differ from step to step.
+
+    9 hidden and 3 inner vectors a token and layer are kept; with checkpointed activations one hidden vector, and a layer's at a time. The
+    share that is lost was fitted to runs on a CPU (benchmarks/memory.py): it falls with the rows of a micro-batch, whose sum varies less.
+    """
+    tokens, layers = phase.rows_per_micro_batch * phase.max_tokens, config.num_hidden_layers
+    of_layer = 9 * config.hidden_size + 3 * config.intermediate_size
+    kept = layers * config.hidden_size + of_layer if recipe.checkpoint_activations else layers * of_layer
+    width = 2 if precision_of(recipe, device) == "bf16" else 4
+    return width * tokens * kept * (1 + 0.8 / math.sqrt(phase.rows_per_micro_batch))

@@ -7,7 +7,7 @@ import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -24,7 +24,7 @@ from clinical_modernbert.pretraining import checkpoint
 from clinical_modernbert.pretraining.loop import train
 from clinical_modernbert.pretraining.metrics import METRICS_FILE, read_metrics
 from clinical_modernbert.pretraining.optimizer import make_optimizer
-from clinical_modernbert.pretraining.plan import measure_matrix_rate
+from clinical_modernbert.pretraining.plan import measure_matrix_rate, precision_of
 from clinical_modernbert.pretraining.ranks import Ranks, alone, open_ranks
 from clinical_modernbert.pretraining.settings import RunSettings
 from clinical_modernbert.pretraining.start import start_model, tokenizer_folder
@@ -148,9 +148,7 @@ def open_run(recipe: RunSettings, corpus: Corpus, output: Path, progress: Progre
         logger.info("%s", start.describe())
         atomic.write_json(output / START_FILE, start.to_json())
     model = start.model.to(ranks.device)
-    precision: Literal["fp32", "bf16"] = (
-        ("bf16" if ranks.device.type == "cuda" else "fp32") if recipe.precision == "auto" else recipe.precision
-    )
+    precision = precision_of(recipe, ranks.device)
     model.model.execution = Execution(precision, recipe.compiled, recipe.checkpoint_activations)
     ranks.share(model)
     return Training(
