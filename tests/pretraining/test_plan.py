@@ -6,9 +6,18 @@ from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.pretraining.plan import measure_matrix_rate, training_flops
 
 SHAPE = ModernBertConfig(
-    **{"vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 2},
-    **{"local_attention": 10, "max_position_embeddings": 64},
-    **{"pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1, "eos_token_id": 2},
+    vocab_size=300,
+    hidden_size=32,
+    intermediate_size=48,
+    num_hidden_layers=4,
+    num_attention_heads=2,
+    local_attention=10,
+    max_position_embeddings=64,
+    pad_token_id=0,
+    cls_token_id=1,
+    sep_token_id=2,
+    bos_token_id=1,
+    eos_token_id=2,
 )
 
 
