@@ -106,7 +106,7 @@ VARIANTS = {
     "code-aware masking": changed("masking.code_aware=0.5"),
     "adamw": changed("optimizer.name=adamw", *COUPLED),
     "muon": changed("optimizer.name=muon", *COUPLED),
-    "temperature 2": changed("temperature=2"),
+    "temperature 2": changed("source_temperature=2"),
     "long rows in the last fifth": Variant((Stage(long_rows=True),)),
     "articles, then notes and codes": Variant((FROM_ARTICLES, Stage(sources=NOTES_AND_CODES))),
     "articles, then notes and codes in their vocabulary": Variant(

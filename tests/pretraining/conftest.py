@@ -62,14 +62,16 @@ def recipe() -> Callable[..., RunSettings]:
 
 @pytest.fixture(scope="session")
 def terms(tmp_path_factory):
-    """Eighty terms whose synonyms share no word with them, but are made by rule."""
+    """Eighty terms whose synonyms share no word with them, but are made by rule; and a few notes."""
     folder = tmp_path_factory.mktemp("terms")
     with (folder / "terms.obo").open("w") as file:
         for i, organ in enumerate(ORGANS):
             for j, finding in enumerate(FINDINGS):
                 file.write(f'[Term]\nid: HP:{i}{j}\nname: {organ} {finding}\nsynonym: "{LATIN[i]} {GREEK[j]}" EXACT []\n')
-    sources = [Codes(folder / "terms.obo", system="hpo", template="sentence")]
-    settings = CorpusSettings(sources=sources, held_out_concepts=0.2, pairs=["synonym"])
+    notes = "".join(json.dumps({"text": f"Note {i}: the patient is well."}) + "\n" for i in range(12))
+    (folder / "notes.jsonl").write_text(notes)
+    sources = [Codes(folder / "terms.obo", system="hpo", template="sentence"), Files(folder / "notes.jsonl", access="open")]
+    settings = CorpusSettings(sources=sources, held_out_concepts=0.2, validation_fraction=0.2, pairs=["synonym"])
     return build_corpus(settings, folder / "corpus")
 
 

@@ -176,6 +176,12 @@ def test_shrinking_adds_a_new_model_to_a_part_of_the_old_one(terms, aligning, tm
         torch.testing.assert_close(dict(run.model.named_parameters())[name], wanted)
 
 
+def test_the_masked_rows_of_an_alignment_are_those_of_every_source_once(aligned, terms):
+    counts = next(line for line in aligned.metrics() if line["phase"] == "alignment" and "samples" in line)
+    assert counts["samples"] == terms.manifest.documents("train")
+    assert counts["left_out"] == 0
+
+
 def test_an_alignment_without_masked_rows_takes_none(terms, aligning, tmp_path):
     settings = aligning("phases=[]", "alignment.masked_weight=0", "alignment.tokens=500")
     run = pretrain(settings, terms, tmp_path / "run")

@@ -141,7 +141,7 @@ def make_loader(run: Training, number: int) -> Loader:
         seed=run.recipe.seed,
         phase=number,
         mixture=phase.mixture,
-        temperature=phase.temperature,
+        temperature=phase.source_temperature,
         entries=entries,
     )
 

@@ -78,8 +78,8 @@ class PhaseSettings(Settings):
     """The rows of a step grow linearly with tokens until here, then they are `rows_per_step`."""
     mixture: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Source -> how often its documents come in an epoch; empty: every source once."""
-    temperature: float = Field(1.0, ge=1)
-    """Above 1, small sources come more often: a source of a share p of the tokens gets one in proportion to p^(1/temperature)."""
+    source_temperature: float = Field(1.0, ge=1)
+    """T: a source of a share p of the tokens gets one in proportion to p^(1/T), so that above 1 small ones come more often."""
     masking: MaskingSettings = MaskingSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
