@@ -12,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
+from clinical_modernbert.errors import CheckpointError
 from clinical_modernbert.pretraining import alignment
+from clinical_modernbert.pretraining.ranks import Ranks
 from clinical_modernbert.pretraining.run import Run, pretrain
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
@@ -102,8 +105,11 @@ def test_two_nodes_as_the_docs_start_them(alone, corpus, short, tmp_path):
     assert_close(alone, finished(*children, output=tmp_path / "run"))
 
 
-def test_an_alignment_of_two_ranks_equals_that_of_one(terms, aligning, tmp_path):
-    settings = aligning("alignment.tokens=2000", "alignment.rows_per_step=2")
+@pytest.mark.parametrize(
+    "more", [(), ("alignment.shrink=0.4", "alignment.optimizer={name: adamw, decouple_lr: false}"), ("alignment.masked_weight=0",)], ids=str
+)
+def test_an_alignment_of_two_ranks_equals_that_of_one(terms, aligning, tmp_path, more):
+    settings = aligning("alignment.tokens=2000", "alignment.rows_per_step=2", *more)
     one = pretrain(settings, terms, tmp_path / "one")
     for parallel in ("ddp", "fsdp"):
         output = tmp_path / parallel
@@ -129,6 +135,23 @@ def test_sigterm_to_the_group_leaves_a_checkpoint(corpus, short, tmp_path, recei
 def _workers(parent: int) -> list[int]:
     listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=True).stdout
     return [int(number) for number in listed.split()]
+
+
+def test_muon_is_refused_before_an_hour_of_work_where_matrices_are_cut(corpus, short, tmp_path):
+    settings = short("parallel=fsdp", "phases.1.optimizer={name: muon, decouple_lr: false}")
+    child = launch(settings, corpus, tmp_path / "run")
+    _, errors = child.communicate(timeout=120)
+    assert child.returncode != 0
+    assert "error: muon needs whole matrices" in errors
+    assert not Run(tmp_path / "run").metrics()
+
+
+def test_processes_that_see_other_checkpoints_stop():
+    ranks = Ranks(0, 2, torch.device("cpu"), "ddp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ranks, "sum", lambda self, values: [30.0 if values[0] else 0.0])  # 20 here, 10 there
+        with pytest.raises(CheckpointError, match="different checkpoints"):
+            ranks.require_same(20, "different checkpoints")
 
 
 def test_parts_are_as_many_for_every_process_and_cover_all_texts():

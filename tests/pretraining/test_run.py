@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,63 @@ def test_dropout_is_the_same_after_a_resume(corpus, recipe, tmp_path):
             pretrain(settings, corpus, tmp_path / "run")
     torch.randn(7)  # whatever else this process drew
     assert_same(pretrain(settings, corpus, tmp_path / "run", resume=True), straight)
+
+
+def test_dropout_goes_on_in_a_resumed_run_that_began_from_a_model(whole, corpus, recipe, tmp_path):
+    settings = recipe(f"init={whole.model}", "tokenizer={from_init: true}")
+    settings = settings.model_copy(update={"model": replace(hf.load_config(whole.model), mlp_dropout=0.2)})
+    straight = pretrain(settings, corpus, tmp_path / "straight")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 9)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(settings, corpus, tmp_path / "run")
+    assert_same(pretrain(settings, corpus, tmp_path / "run", resume=True), straight)
+
+
+def test_a_run_is_resumed_without_the_model_that_it_began_from(whole, corpus, recipe, tmp_path):
+    shutil.copytree(whole.model, tmp_path / "start")
+    settings = recipe(f"init={tmp_path / 'start'}", "model=null", "tokenizer={from_init: true}")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 9)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(settings, corpus, tmp_path / "run")
+    began = (tmp_path / "run" / "start.json").read_text()
+    shutil.rmtree(tmp_path / "start")
+    assert pretrain(settings, corpus, tmp_path / "run", resume=True).is_finished
+    assert (tmp_path / "run" / "start.json").read_text() == began
+
+
+@pytest.mark.parametrize("keep", [1, 2, 5, 20])
+def test_so_many_checkpoints_stay_as_were_asked_for(corpus, recipe, tmp_path, keep):
+    run = pretrain(recipe("checkpoint.every_tokens=1000", f"checkpoint.keep_last={keep}"), corpus, tmp_path / "run")
+    every = pretrain(recipe("checkpoint.every_tokens=1000", "checkpoint.keep_last=100"), corpus, tmp_path / "every")
+    kept, written = (sorted(path.name for path in (one.folder / "checkpoints").glob("step_*")) for one in (run, every))
+    assert len(written) > 8
+    assert kept == written[-keep:]
+
+
+def test_a_checkpoint_beyond_the_one_that_was_gone_back_to_is_removed(whole, corpus, recipe, tmp_path):
+    shutil.copytree(whole.folder, tmp_path / "run", symlinks=True)
+    later = (tmp_path / "run" / "checkpoints" / "latest").resolve()
+    shutil.copytree(later, later.with_name("step_99999999"))
+    (later.with_name("step_99999999") / "trainer" / "tensors.safetensors").write_bytes(b"damaged")
+    shutil.rmtree(later)
+    run = pretrain(recipe(), corpus, tmp_path / "run", resume=True)
+    assert "step_99999999" not in [path.name for path in (run.folder / "checkpoints").glob("step_*")]
+    assert_same(run, whole)
+
+
+def test_a_changed_digit_of_the_state_is_found(whole, corpus, recipe, tmp_path, caplog):
+    shutil.copytree(whole.folder, tmp_path / "run", symlinks=True)
+    path = tmp_path / "run" / "checkpoints" / "latest" / "trainer" / "state.json"
+    path.write_text(path.read_text().replace('"metrics_lines": ', '"metrics_lines": 1'))
+    assert_same(pretrain(recipe(), corpus, tmp_path / "run", resume=True), whole)
+    assert "state.json is changed" in caplog.text
+
+
+def test_code_aware_masking_without_codes_is_an_error(corpus, recipe, tmp_path):
+    with pytest.raises(ConfigError, match="no code entry in the corpus"):
+        pretrain(recipe("phases.0.masking.code_aware=0.5"), corpus, tmp_path / "run")
 
 
 def test_batch_warm_up_grows_in_multiples_and_is_resumed(corpus, recipe, tmp_path):

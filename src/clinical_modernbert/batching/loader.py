@@ -11,7 +11,7 @@ from clinical_modernbert.batching.masking import Masked, Masker, MaskingSettings
 from clinical_modernbert.batching.packing import pack
 from clinical_modernbert.batching.samples import Samples, make_samples
 from clinical_modernbert.batching.store import TokenStore
-from clinical_modernbert.tokenization import Tokenizer
+from clinical_modernbert.tokenization import SPECIAL_TOKENS_PER_SEQUENCE, Tokenizer
 
 POOL_SAMPLES = 4096
 """Samples that are packed together: enough to leave rows under 1% empty, few enough that no order is visible."""
@@ -126,7 +126,7 @@ class Loader:
     def _mask(self, text: Ints, probability: float, epoch: int, sample: int) -> Masked:
         rng = self._rng(_MASK, epoch, sample)
         entry = None if self.samples.start[sample] else self._entries.get(int(self.samples.document[sample]))
-        if entry is not None and entry.line.stop < len(text):
+        if entry is not None and entry.line.stop <= len(text) - SPECIAL_TOKENS_PER_SEQUENCE:
             chance, side = self._rng(_CODE, epoch, sample).random(2)
             if chance < self.masking.code_aware:
                 part = entry.code if side < 0.5 else entry.description

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from clinical_modernbert import atomic
 from clinical_modernbert.batching.batch import Ints
@@ -84,7 +85,6 @@ class TokenStore:
             intact = False
         if not intact:
             raise DataError(f"damaged or outdated token store ({folder}). Delete that folder, it is made again.")
-        corpus.count_tokens(key, index["tokens"])
         tokens = folder / f"{split}.tokens"
         dtype = np.dtype(index["dtype"])
         return cls(
@@ -106,9 +106,11 @@ class DocumentIds:
     split: Split
 
     def __getitem__(self, document: int) -> str:
-        for shard, frame in self.corpus.shards(self.split):
+        for shard in self.corpus.manifest.shards:
+            if shard.split != self.split:
+                continue
             if document < shard.rows:
-                return str(frame["id"][document])
+                return str(pl.read_parquet(self.corpus.folder / shard.path, columns=["id"])["id"][document])
             document -= shard.rows
         raise IndexError(document)
 
@@ -140,6 +142,7 @@ def _make(corpus: Corpus, tokenizer: Tokenizer, folder: Path, progress: Progress
             np.array(sources, dtype=np.int64).tofile(aside / f"{split}.sources")
             index["splits"][split] = {path.name: atomic.sha256(path) for path in sorted(aside.glob(f"{split}.*"))}
         atomic.write_json(aside / "index.json", index | {"tokens": per_shard})
+    corpus.count_tokens(folder.name, per_shard)
 
 
 def _encode(corpus: Corpus, split: Split, tokenizer: Tokenizer, processes: int | None) -> Iterator[tuple[str, str, Ints]]:

@@ -35,6 +35,8 @@ def describe(error: BaseException) -> str:
         return f"{os.strerror(number).lower()} ({where or 'while reading or writing'}). {REMEDIES.get(number, OTHER)}"
     if isinstance(error, ModuleNotFoundError):
         return f"the package {error.name!r} is not installed (Python). Run `cmbert doctor` to see what is missing."
+    if type(error).__name__ == "OutOfMemoryError":
+        return "the device is out of memory (CUDA). Lower rows_per_micro_batch, or set checkpoint_activations=true."
     return f"unexpected {type(error).__name__} (a fault of cmbert, not of yours). Run again with -v for the traceback."
 
 

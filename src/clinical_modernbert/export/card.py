@@ -24,8 +24,10 @@ def describe(config: ModernBertConfig, run: Run | None) -> str:
     """The card as Markdown; without a `run` it says that data and settings are unknown."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     template = environment.from_string((files(__package__) / "card.md.jinja").read_text(encoding="utf-8"))
+    about = run.environment() if run else {}
     return template.render(
         config=config,
+        access=about.get("access") or about.get("corpus", {}).get("access"),
         recipe=run.recipe() if run else None,
         environment=run.environment() if run else None,
         validation=last_validation(run) if run else {},

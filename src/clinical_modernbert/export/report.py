@@ -93,7 +93,9 @@ def _position_curve(metrics: Sequence[dict[str, Any]]) -> Iterator[Markup]:
     begins = "validation_loss_at/"
     lines = [line for line in metrics if any(name.startswith(begins) for name in line)]
     if lines:
-        drawn, found = axes("Held-out loss by position in the document", "tokens from its start", "nats a masked token")
+        drawn, found = axes(
+            "Held-out loss by position in a document, or in the piece of it that fits a row", "tokens from its start", "nats a masked token"
+        )
         last_phase = [line for line in lines if line["phase"] == lines[-1]["phase"]]
         for line in (last_phase[0], last_phase[-1]):
             places = {name.removeprefix(begins): value for name, value in line.items() if name.startswith(begins)}

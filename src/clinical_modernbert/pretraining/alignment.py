@@ -160,7 +160,7 @@ class AlignmentPhase(MaskedPhase):
         batch, cursor = self._pairs.take(state.pair_cursor)
         chance = partial(set_chance, run.recipe.seed, state.step)
         loss, hits = backward(run.model, batch, self._contrast(batch), 2 * settings.pairs_per_micro_batch, run.ranks, chance)
-        masked = super().step(state) if self._weight else Taken(state, 0.0, np.empty(0, np.int64), {}, [])
+        masked = super().step(state) if self._weight else Taken(state, 0.0, np.empty(0, np.int64), 0.0, {}, [])
         figures = {
             **masked.figures,
             "alignment_loss": loss,
@@ -171,7 +171,7 @@ class AlignmentPhase(MaskedPhase):
         }
         state = replace(masked.state, pair_cursor=cursor)
         lengths = np.concatenate([np.diff(batch.cu_seqlens), masked.lengths])
-        return Taken(state, loss + masked.loss, lengths, figures, masked.documents, batch.concepts)
+        return Taken(state, loss + masked.loss, lengths, masked.num_masked, figures, masked.documents, batch.concepts)
 
     def validate(self) -> dict[str, float]:
         """Masked figures as in every phase, and the contrastive ones of held-out concepts."""

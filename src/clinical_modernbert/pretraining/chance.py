@@ -1,4 +1,7 @@
-"""Dropout's chance as a function: the same for a resumed run and for any number of processes, with no generator state to keep."""
+"""Dropout's chance as a function, with no generator state to keep.
+
+It is the same for a resumed run, and over masked rows for any number of processes.
+"""
 
 import numpy as np
 import torch

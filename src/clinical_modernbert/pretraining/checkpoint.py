@@ -5,6 +5,7 @@ import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,11 @@ def save(
             save_file(averages, aside / "trainer" / "tensors.safetensors")
             files = {str(file.relative_to(aside)): atomic.sha256(file) for file in sorted(aside.rglob("*")) if file.is_file()}
             about = {"format_version": FORMAT_VERSION, "data": data, "files": files, **asdict(state)}
-            atomic.write_json(aside / _STATE, about)
+            atomic.write_json(aside / _STATE, {**about, "digest": _digest(about)})
         atomic.replace_link(folder / LATEST, path.name)
-        others = [other for other in _steps(folder) if other != path]
-        for old in others[: len(others) - (keep_last - 1)]:
+        steps = _steps(folder)
+        beyond = steps[steps.index(path) + 1 :]  # damaged ones, which this run went back from
+        for old in (*steps[: max(0, steps.index(path) + 1 - keep_last)], *beyond):
             shutil.rmtree(old)
     ranks.wait()
 
@@ -156,11 +158,18 @@ def _read(path: Path) -> dict[str, Any]:
 def _damage(path: Path) -> str | None:
     """What is wrong with a checkpoint; its hashes, which the first ones did not have, tell a single flipped bit."""
     try:
-        files = _read(path).get("files", {})
+        about = _read(path)
     except CheckpointError:
         return "no readable state"
+    if about.pop("digest", None) != _digest(about) and "files" in about:
+        return f"{_STATE} is changed"
+    files = about.get("files", {})
     changed = [name for name, wanted in files.items() if not (path / name).is_file() or atomic.sha256(path / name) != wanted]
     return f"{changed[0]} is missing or changed" if changed else None
+
+
+def _digest(about: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def _on_first(tensors: Mapping[str, torch.Tensor], ranks: Ranks) -> dict[str, torch.Tensor]:

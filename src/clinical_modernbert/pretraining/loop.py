@@ -59,6 +59,7 @@ def _train_phase(run: Training, number: int, metrics: MetricsWriter | NoMetrics,
         _validate(run, work, metrics)
         work.begin()
     _set_hyperparameters(run, phase)
+    run.model.train()
     title = f"Training {phase.name} ({number + 1}/{len(run.recipe.stages)})"
     with show(title, total=phase.tokens, unit="tokens") as advance:
         advance(run.state.phase_tokens)
@@ -93,10 +94,10 @@ def _step(run: Training, phase: PhaseSettings, work: MaskedPhase) -> dict[str, f
     losses = {name: value for name, value in taken.figures.items() if name.endswith("loss")} | {"gradient norm": grad_norm}
     if not all(math.isfinite(value) for value in losses.values()):
         raise TrainingError(_not_finite(run, taken, losses))
-    skipped = is_spike(done.recent_losses, taken.loss, run.recipe.spike_sigmas)
-    if skipped:
+    skipped = any(run.ranks.sum([run.ranks.is_first and is_spike(done.recent_losses, taken.loss, run.recipe.spike_sigmas)]))
+    if skipped and run.ranks.is_first:
         logger.warning("step %d was skipped: its loss of %.3f is a spike (%s)", done.step + 1, taken.loss, _named(run, taken))
-    else:
+    if not skipped:
         run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
     count = taken.num_tokens
@@ -109,8 +110,7 @@ def _step(run: Training, phase: PhaseSettings, work: MaskedPhase) -> dict[str, f
         skipped_steps=done.skipped_steps + skipped,
     )
     seconds = time.perf_counter() - began
-    masked_share = taken.figures.get("mlm_probability", 0.0)
-    rate = training_flops(run.model.config, taken.lengths, masked_share) / seconds / run.ranks.world
+    rate = training_flops(run.model.config, taken.lengths, taken.num_masked / count) / seconds / run.ranks.world
     return {
         **taken.figures,
         "grad_norm": grad_norm,

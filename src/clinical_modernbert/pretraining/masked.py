@@ -1,5 +1,6 @@
 """A phase of masked language modelling: what one of its steps does, and what is asked of the held-out split."""
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -18,17 +19,20 @@ from clinical_modernbert.pretraining.training import Training
 from clinical_modernbert.pretraining.validation import Validator
 from clinical_modernbert.tokenization import SPECIAL_TOKENS_PER_SEQUENCE
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Taken:
     """What a step took: `state` has its cursors moved on, the gradients stand in the model; the rest is what to report.
 
-    `loss` is what was differentiated; `lengths` are the tokens of every document, special ones included.
+    `loss` is what was differentiated; `lengths` are the tokens of every document, special ones included; `num_masked` were to be told.
     """
 
     state: RunState
     loss: float
     lengths: np.ndarray
+    num_masked: float
     figures: dict[str, float]
     documents: list[int]
     concepts: list[str] = field(default_factory=list)
@@ -61,6 +65,14 @@ class MaskedPhase:
         self._run, self._phase = run, phase
         self.loader = make_loader(run, number)
         self._validator = Validator(run.validation_store, run.tokenizer, phase, run.recipe.validation, run.recipe.seed)
+        idle = -(phase.rows_per_step // phase.rows_per_micro_batch) % run.ranks.world
+        if idle and run.ranks.is_first:
+            logger.warning(
+                "phase %s: %d of %d processes have nothing to do at the end of a step; see docs/scaling.md",
+                phase.name,
+                idle,
+                run.ranks.world,
+            )
         threads = run.recipe.loader_threads if self._reads_ahead else 0
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rows") if threads else None
         self._next: tuple[Cursor, int, _Prepared] | None = None
@@ -103,7 +115,7 @@ class MaskedPhase:
         seen = np.bincount(sources, text_lengths, len(run.train_store.source_names)).astype(int).tolist()
         before = state.source_tokens or [0] * len(seen)
         after = replace(state, cursor=prepared.cursor, source_tokens=[old + new for old, new in zip(before, seen, strict=True)])
-        return Taken(after, loss, lengths, figures, sorted(set(documents.tolist())))
+        return Taken(after, loss, lengths, num_masked, figures, sorted(set(documents.tolist())))
 
     def validate(self) -> dict[str, float]:
         """Figures of the held-out split."""

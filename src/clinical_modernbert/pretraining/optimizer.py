@@ -5,19 +5,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 
-from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.pretraining.ranks import whole
 from clinical_modernbert.pretraining.settings import OptimizerSettings
 
 
 def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """The optimizer of `settings` over two groups: matrices, which decay, and norms and biases, which never do.
-
-    Raises:
-        ConfigError: Muon over tensors of which each process holds a part.
-    """
+    """The optimizer of `settings` over two groups: matrices, which decay, and norms and biases, which never do."""
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -88,8 +82,6 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
     def __init__(self, model: nn.Module, settings: OptimizerSettings) -> None:
         matrices = [parameter for name, parameter in model.named_parameters() if parameter.ndim == 2 and ".layers." in name]
-        if any(isinstance(parameter, DTensor) for parameter in matrices):
-            raise ConfigError("muon needs whole matrices, and fsdp gives each process a part. Set parallel=ddp or another optimizer.")
         taken = set(matrices)
         tables = [parameter for parameter in model.parameters() if parameter.ndim > 1 and parameter not in taken]
         others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]

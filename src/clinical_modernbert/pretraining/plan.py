@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.linear import PackedWeight
-from clinical_modernbert.pretraining.settings import PhaseSettings, RunSettings
+from clinical_modernbert.pretraining.settings import AlignmentSettings, PhaseSettings, RunSettings
 
 _STATE_BYTES = 24
 """Per parameter: weight, gradient and two averages, in fp32, and the averages once more on their way to a checkpoint."""
@@ -36,7 +36,7 @@ class Plan:
 
 def plan(recipe: RunSettings, config: ModernBertConfig, device: torch.device) -> Plan:
     """Estimate what training `recipe` at the shape `config` takes on this machine."""
-    rate = measure_matrix_rate(device)
+    rate = measure_matrix_rate(device, precision_of(recipe, device))
     flops = sum(_flops(config, phase) for phase in recipe.stages)
     activations = max(_activation_bytes(config, phase, recipe, device) for phase in recipe.stages)
     checkpoint = config.num_parameters * 12  # weights and two averages
@@ -101,6 +101,8 @@ def _activation_bytes(config: ModernBertConfig, phase: PhaseSettings, recipe: Ru
     share that is lost was fitted to runs on a CPU (benchmarks/memory.py): it falls with the rows of a micro-batch, whose sum varies less.
     """
     tokens, layers = phase.rows_per_micro_batch * phase.max_tokens, config.num_hidden_layers
+    if isinstance(phase, AlignmentSettings):
+        tokens = max(tokens, 2 * phase.pairs_per_micro_batch * phase.max_pair_tokens)
     of_layer = 9 * config.hidden_size + 3 * config.intermediate_size
     kept = layers * config.hidden_size + of_layer if recipe.checkpoint_activations else layers * of_layer
     width = 2 if precision_of(recipe, device) == "bf16" else 4

@@ -14,7 +14,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from clinical_modernbert.errors import ConfigError
+from clinical_modernbert.errors import CheckpointError, ConfigError
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 
 _PATIENCE = timedelta(hours=6)
@@ -41,13 +41,17 @@ class Ranks:
         return self.world > 1 and self.parallel == "fsdp"
 
     def share(self, model: ModernBertForMaskedLM) -> None:
-        """Cut the tensors of a model, the same in every process, into parts; nothing happens where each process keeps all of it."""
+        """Give all processes the first one's weights, and cut them into parts where each process is to hold a part."""
+        if self.world > 1:
+            for tensor in model.parameters():
+                dist.broadcast(tensor.data, 0)
         if not self.shards:
             return
         mesh = init_device_mesh(self.device.type, (self.world,))
         modules: list[nn.Module] = [*model.model.layers, model]
         for module in modules:
-            part = fully_shard(module, mesh=mesh)
+            # The last one, the whole model, would keep its tensors after a forward pass, and an optimizer made then would get those.
+            part = fully_shard(module, mesh=mesh, reshard_after_forward=True)
             part.set_gradient_divide_factor(1.0)  # gradients are added, not averaged
             part.set_force_sum_reduction_for_comms(enable=True)  # gloo knows no other way
         for method in ("score", "encode"):
@@ -57,14 +61,21 @@ class Ranks:
         """Add up the gradients of all processes, in each of them; parts have been added up in the backward pass already."""
         if self.world == 1 or self.shards:
             return
+        parameters = list(model.parameters())
+        anywhere = self.sum([parameter.grad is not None for parameter in parameters])
         pending = []
-        for parameter in model.parameters():
+        for parameter in (parameter for parameter, count in zip(parameters, anywhere, strict=True) if count):
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             pending.append(dist.all_reduce(parameter.grad, async_op=True))
         for work in pending:
             assert work is not None
             work.wait()
+
+    def require_same(self, value: float, what: str) -> None:
+        """Raise CheckpointError in all processes where `value` is not the same in each."""
+        if self.sum([value])[0] != self.world * self.sum([value if self.is_first else 0.0])[0]:
+            raise CheckpointError(f"the processes see {what}. Let all of them see the same --output, on a shared file system.")
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """Each value added up over all processes."""
@@ -112,6 +123,9 @@ def open_ranks(device: torch.device, parallel: Literal["ddp", "fsdp"]) -> Iterat
         ConfigError: more processes than devices on this machine.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
+    missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if world > 1 and missing:
+        raise ConfigError(f"WORLD_SIZE={world}, but {missing[0]} is not set. Start the processes with torchrun, or unset WORLD_SIZE.")
     if world == 1:
         yield alone(device)
         return
@@ -124,15 +138,13 @@ def open_ranks(device: torch.device, parallel: Literal["ddp", "fsdp"]) -> Iterat
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-    try:
-        yield Ranks(dist.get_rank(), world, device, parallel)
-    finally:
-        dist.destroy_process_group()
+    yield Ranks(dist.get_rank(), world, device, parallel)
+    dist.destroy_process_group()  # not after an error, where the others may wait elsewhere: the process ends anyway
 
 
 def is_first_process() -> bool:
     """Whether this process was started alone, or is the first of its group."""
-    return os.environ.get("RANK", "0") == "0"
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK") == "0"
 
 
 def whole(tensor: Tensor) -> Tensor:

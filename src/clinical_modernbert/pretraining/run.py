@@ -27,7 +27,7 @@ from clinical_modernbert.pretraining.optimizer import make_optimizer
 from clinical_modernbert.pretraining.plan import measure_matrix_rate, precision_of
 from clinical_modernbert.pretraining.ranks import Ranks, alone, open_ranks
 from clinical_modernbert.pretraining.settings import RunSettings
-from clinical_modernbert.pretraining.start import start_model, tokenizer_folder
+from clinical_modernbert.pretraining.start import start_model, stricter, tokenizer_folder
 from clinical_modernbert.pretraining.training import Training
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import Tokenizer, train_on
@@ -103,13 +103,13 @@ def pretrain(
     memory.keep_pages()
     with open_ranks(choose_device(recipe.device), recipe.parallel) as ranks:
         found = None if overwrite else checkpoint.newest(output / "checkpoints")
-        ranks.wait()
+        ranks.require_same(-1 if found is None else checkpoint.read_state(found).step, "different checkpoints")
         if found is not None:
             _require_resume(output, recipe, resume)
         elif ranks.is_first:
             _start_folder(output, recipe, corpus)
         ranks.wait()
-        run = open_run(recipe, corpus, output, progress, ranks)
+        run = open_run(recipe, corpus, output, progress, ranks, found)
         if found is not None:
             run.state = checkpoint.read_state(found)
             run.optimizer = make_optimizer(run.model, recipe.stages[run.state.phase].optimizer)
@@ -122,11 +122,21 @@ def pretrain(
     return Run(output)
 
 
-def open_run(recipe: RunSettings, corpus: Corpus, output: Path, progress: Progress = silent, ranks: Ranks | None = None) -> Training:
+def open_run(
+    recipe: RunSettings,
+    corpus: Corpus,
+    output: Path,
+    progress: Progress = silent,
+    ranks: Ranks | None = None,
+    resumed: Path | None = None,
+) -> Training:
     """Everything that the loop needs, at step 0. What has to be made first, such as the tokenizer, the first process makes.
+
+    The weights are those that the recipe starts from, or those of the checkpoint `resumed`.
 
     Raises:
         DataError: the corpus has no validation split.
+        ConfigError: the recipe asks for what this corpus or these processes cannot give.
     """
     if corpus.manifest.documents("validation") == 0:
         raise DataError(
@@ -136,15 +146,22 @@ def open_run(recipe: RunSettings, corpus: Corpus, output: Path, progress: Progre
     if recipe.alignment.enabled:
         corpus.pair_file("train")  # before an hour of work rather than after it
     ranks = ranks or alone(choose_device(recipe.device))
+    if ranks.shards and any(stage.optimizer.name == "muon" for stage in recipe.stages):
+        raise ConfigError("muon needs whole matrices, and fsdp gives each process a part. Set parallel=ddp or another optimizer.")
     with ranks.first_before_others():
         tokenizer = open_tokenizer(recipe, corpus, output, progress)
         train_store, validation_store = (TokenStore.open(corpus, split, tokenizer, progress) for split in SPLITS)
         for number, stage in enumerate(recipe.stages):
             if stage.masking.code_aware:
                 entries = CodeEntries.open(corpus, "train", tokenizer, train_store, progress)
-                logger.info("phase %d: %d code entries, of which a part is hidden as a whole", number, len(entries))
-    start = start_model(recipe, tokenizer)
-    if ranks.is_first:
+                if not len(entries):
+                    raise ConfigError(
+                        f"no code entry in the corpus ({corpus.folder}). Add code tables, or set phases.{number}.masking.code_aware=0."
+                    )
+                logger.info("phase %s: %d code entries, of which a part is hidden as a whole", stage.name, len(entries))
+    begins = recipe if resumed is None else recipe.model_copy(update={"init": [resumed], "model": None})
+    start = start_model(begins, tokenizer)
+    if ranks.is_first and resumed is None:
         logger.info("%s", start.describe())
         atomic.write_json(output / START_FILE, start.to_json())
     model = start.model.to(ranks.device)
@@ -222,8 +239,11 @@ def _write_environment(run: Training, corpus: Corpus) -> None:
 
 def _environment(run: Training, corpus: Corpus) -> dict[str, Any]:
     manifest = corpus.manifest
+    start = run.folder / START_FILE  # a run of an earlier version has none
+    began_from = json.loads(start.read_text(encoding="utf-8"))["access"] if start.exists() else None
     return {
         "format_version": 1,
+        "access": stricter((began_from, manifest.access)),
         "clinical_modernbert": clinical_modernbert.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,

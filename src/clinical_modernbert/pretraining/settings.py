@@ -224,6 +224,8 @@ class RunSettings(Settings):
     def _one_start(self) -> "RunSettings":
         if self.model is None and not self.init:
             raise ValueError("name model (a shape, for random weights) or init (a folder to start from)")
+        if len({stage.name for stage in self.stages}) < len(self.stages):
+            raise ValueError("two phases have the same name")
         if not self.stages:
             raise ValueError("name at least one of phases, or set alignment.enabled")
         if self.tokenizer.from_init and not self.init:

@@ -1,6 +1,6 @@
 """In: a recipe and a tokenizer. Out: the model that a run starts from, and where each of its tensors came from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,13 @@ from clinical_modernbert.tokenization import Tokenizer
 FORMAT_VERSION = 1
 VOCABULARY_MULTIPLE = 64
 """Matrix products are fastest when their sides are multiples of this."""
+
+
+_SETTINGS = (
+    *("max_position_embeddings", "local_attention", "global_rope_theta", "local_rope_theta", "norm_eps"),
+    *("embedding_dropout", "attention_dropout", "mlp_dropout"),
+)
+"""Fields that change what a model computes without changing a tensor's shape."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,18 @@ class Start:
         """One line for the log."""
         return f"all {len(self.tensors)} tensors of the model {self.how}"
 
+    @property
+    def access(self) -> str | None:
+        """Of the text that the weights were trained on; None where there are none to start from."""
+        return stricter(access_of(folder) for folder in self.folders)
+
     def to_json(self) -> dict[str, Any]:
         """What `start.json` holds."""
         return {
             "format_version": FORMAT_VERSION,
             "summary": self.describe(),
-            "folders": [str(folder) for folder in self.folders],
+            "folders": [str(folder.resolve()) for folder in self.folders],
+            "access": self.access,
             "tensors": [asdict(tensor) for tensor in self.tensors],
         }
 
@@ -133,11 +146,32 @@ def require_fit(config: ModernBertConfig, tokenizer: Tokenizer) -> None:
 
 
 def assemble(config: ModernBertConfig, tensors: Mapping[str, Tensor]) -> ModernBertForMaskedLM:
-    """A model of these very tensors, in evaluation mode."""
+    """A model of these values, in evaluation mode.
+
+    They are copied: where a tensor lies within a file's memory decides how it is aligned, and that the last bits of what is computed with it.
+    """
     with torch.device("meta"):
         model = ModernBertForMaskedLM(config)
-    model.load_state_dict(tensors, strict=True, assign=True)
+    model.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, strict=True, assign=True)
     return model.eval()
+
+
+def stricter(known: Iterable[str | None]) -> str | None:
+    """`credentialed` as soon as one text or model is, `unknown` where one says nothing; None of none."""
+    words = set(known)
+    return next((word for word in ("credentialed", "unknown", "open") if word in words), None)
+
+
+def access_of(folder: Path) -> str:
+    """What a model's run, the report of its new vocabulary or its card says of its training text."""
+    records = [folder / "transfer.json", *(parent / "environment.json" for parent in folder.resolve().parents[2:3])]
+    for record in records:
+        if record.is_file():
+            said = hf.read_json(record)
+            return str(said.get("access") or said.get("corpus", {}).get("access") or "unknown")
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    return "credentialed" if "**Credentialed.**" in text else "open" if "\nOpen: all training text is public" in text else "unknown"
 
 
 def _draw(recipe: RunSettings, tokenizer: Tokenizer) -> Start:
@@ -167,6 +201,11 @@ def _load(recipe: RunSettings, tokenizer: Tokenizer) -> Start:
     done = f"loaded from {whence}"
     if len(same) < len(sources):
         done = f"tiled from {whence} ({small.num_hidden_layers} layers of {small.hidden_size})"
+    changed = [
+        f"{name} {getattr(small, name)} -> {getattr(large, name)}" for name in _SETTINGS if getattr(small, name) != getattr(large, name)
+    ]
+    if changed:
+        done += f" with other settings than there ({', '.join(changed)})"
     left_over = len(weights) - len(set(sources.values()))
     return _start(assemble(large, tensors), origins, folders, f"{done}, {left_over or 'none'} left over")
 

@@ -14,7 +14,7 @@ from clinical_modernbert.pretraining.settings import PhaseSettings, ValidationSe
 from clinical_modernbert.tokenization import Tokenizer
 
 EDGES = (0, 128, 512, 1024, 2048, 4096, 8192)
-"""Positions between which the loss is told on its own."""
+"""Positions in a document, or in its piece where it is longer than a row, between which the loss is told on its own."""
 
 
 class Validator:

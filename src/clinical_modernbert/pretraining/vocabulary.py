@@ -25,10 +25,9 @@ from clinical_modernbert.model.device import choose_device
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.pretraining.ranks import alone
 from clinical_modernbert.pretraining.settings import PhaseSettings, ValidationSettings
-from clinical_modernbert.pretraining.start import assemble, model_config, model_folder, require_fit
+from clinical_modernbert.pretraining.start import access_of, assemble, model_config, model_folder, require_fit, stricter
 from clinical_modernbert.pretraining.validation import Validator
 from clinical_modernbert.progress import Progress, silent
-from clinical_modernbert.sources import Access
 from clinical_modernbert.tokenization import Fertility, Tokenizer, correspondence, fertility, train_on
 
 FORMAT_VERSION = 1
@@ -57,7 +56,7 @@ class VocabularyTransfer:
     """
 
     corpus: str
-    access: Access
+    access: str | None
     old_ids: int
     new_ids: int
     copied: int
@@ -113,7 +112,7 @@ def transfer(
         for measured, tokenizer in ((before, old), (after, new)):
             figures.append(_measure(measured, tokenizer, texts, place))
             advance(1)
-    report = _report(corpus, old, new, old_ids, texts, figures)
+    report = _report(corpus, access_of(folder), old, new, old_ids, texts, figures)
     with atomic.new_folder(output) as aside:
         hf.save(after, aside)
         new.save(aside, after.config.max_position_embeddings)
@@ -123,6 +122,7 @@ def transfer(
 
 def _report(
     corpus: Corpus,
+    began_from: str,
     old: Tokenizer,
     new: Tokenizer,
     old_ids: Sequence[Sequence[int]],
@@ -133,7 +133,7 @@ def _report(
     before, after = figures
     return VocabularyTransfer(
         corpus=corpus.manifest.fingerprint,
-        access=corpus.manifest.access,
+        access=stricter((corpus.manifest.access, began_from)),
         old_ids=len(old),
         new_ids=len(new),
         copied=counts.count(1),
