@@ -148,7 +148,7 @@ def require_fit(config: ModernBertConfig, tokenizer: Tokenizer) -> None:
 def assemble(config: ModernBertConfig, tensors: Mapping[str, Tensor]) -> ModernBertForMaskedLM:
     """A model of these values, in evaluation mode.
 
-    They are copied: where a tensor lies within a file's memory decides how it is aligned, and that the last bits of what is computed with it.
+    They are copied: where a tensor lies within a file decides how it is aligned in memory, and that the last bits of what comes of it.
     """
     with torch.device("meta"):
         model = ModernBertForMaskedLM(config)
