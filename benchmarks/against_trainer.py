@@ -7,7 +7,7 @@ Writes benchmarks/results/against_trainer.json after every training; what stands
 over sittings. OUTPUT holds the corpus and the tokenizer, which all share. Needs accelerate for the Trainer.
 
 ours      the recipe tiny-cpu in one phase of packed rows of 2,048 tokens
-trainer   see trainer_loop.py: the same random weights, pieces of documents, tokens a step, warm-up and decay; of three peak rates that
+trainer   see trainer_loop.py: the same random weights, pieces of documents, tokens a step, warm-up and decay; of four peak rates that
           which does best in short runs of their own (--pilot)
 released  see released_loop.py: a BERT of the same width and depth, 128 tokens of each document
 
@@ -61,7 +61,7 @@ from sittings import Results, machine, packages
 HERE = Path(__file__).parent
 SPARE = 0.97
 """Share of the time that the plan fills, so that noise of the machine does not cut the decay off."""
-RATES = (5e-4, 1e-3, 2e-3)
+RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 """Peak rates that the Trainer's pilot chooses from."""
 PILOT_SEED = 100
 NEVER = 10**15
