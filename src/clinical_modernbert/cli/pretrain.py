@@ -12,6 +12,7 @@ import typer
 from clinical_modernbert.cli.options import Device, DryRun, Json, Overwrite, Resume, Seed, Set
 
 if TYPE_CHECKING:
+    from clinical_modernbert.pretraining.run import Run
     from clinical_modernbert.pretraining.settings import RunSettings
 
 OF_INIT = {"model": "model=null", "tokenizer": "tokenizer={from_init: true}"}
@@ -44,7 +45,7 @@ def pretrain(
 ) -> None:
     """Pretrain a model, or tell with --dry-run what that takes; --resume goes on from the newest checkpoint.
 
-    SIGTERM ends a run with a checkpoint and exit code 0. Under `torchrun` several processes train one model (docs/scaling.md).
+    While it trains, SIGTERM ends it with a checkpoint and exit code 0. Under `torchrun`, processes share a model (docs/scaling.md).
 
     Example: cmbert pretrain --recipe tiny-cpu --corpus corpus/ -o run/
     """
@@ -65,14 +66,18 @@ def pretrain(
         raise typer.BadParameter("pretrain needs --corpus and --output (or --dry-run).")
     from clinical_modernbert.api import pretrain as run_pretraining
     from clinical_modernbert.cli.progress import progress
-    from clinical_modernbert.export.card import last_validation
     from clinical_modernbert.pretraining.ranks import is_first_process
 
     if not is_first_process():  # the first one speaks for all
         logging.getLogger("clinical_modernbert").setLevel(logging.ERROR)
         run_pretraining(settings, corpus, output, resume=resume, overwrite=overwrite)
         return
-    run = run_pretraining(settings, corpus, output, resume=resume, overwrite=overwrite, progress=progress)
+    _report(run_pretraining(settings, corpus, output, resume=resume, overwrite=overwrite, progress=progress), as_json)
+
+
+def _report(run: "Run", as_json: bool) -> None:
+    from clinical_modernbert.export.card import last_validation
+
     figures = last_validation(run)
     if as_json:
         sys.stdout.write(json.dumps({"model": str(run.model), "finished": run.is_finished, **figures}, indent=2) + "\n")

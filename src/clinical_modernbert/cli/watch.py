@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_modernbert.cli.progress import amount
+from clinical_modernbert.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,8 +27,9 @@ def watch(folder: Path, seconds: float = 2.0, sleep: Callable[[float], None] = t
 
     from clinical_modernbert.pretraining.run import Run
 
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(f"no run ({folder} has no config.yaml). Give the --output of one.")
     run = Run(folder)
-    run.recipe()  # an error where there is no run
     if not sys.stdout.isatty():
         said = ""
         while True:
