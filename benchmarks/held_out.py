@@ -8,7 +8,7 @@ import torch
 
 from clinical_modernbert.batching import CodeEntries, PackedBatch, TokenStore
 from clinical_modernbert.corpus import Corpus
-from clinical_modernbert.corpus.merge import Split
+from clinical_modernbert.corpus.records import Split
 from clinical_modernbert.model import hf
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.pretraining.objective import TALLIED, Scores, masked_loss, summarise, tally

@@ -37,9 +37,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill that takes the name `path` when the block ends well, in place of what stood there before."""
-    aside = path.with_name(f".{path.name}.part")
+def new_folder(path: Path, tag: str = "") -> Iterator[Path]:
+    """A folder to fill that takes the name `path` when the block ends well, in place of what stood there before.
+
+    Two who fill the same one at the same time need a `tag` each.
+    """
+    aside = path.with_name(f".{path.name}{tag}.part")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:

@@ -19,7 +19,7 @@ def corpus(tmp_path_factory) -> Corpus:
         path = folder / f"{name}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         sources.append(Files(path, name=name, access="open"))
-    return build_corpus(CorpusSettings(sources=sources, validation_fraction=0.1), folder / "built")
+    return build_corpus(CorpusSettings(sources=sources, quality=None, near_duplicates=None, validation_fraction=0.1), folder / "built")
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,10 @@ def built(tmp_path_factory):
     notes = [{"text": f"Note {i} for HP:{i:07d}: the patient is well."} for i in range(40)]
     (folder / "notes.jsonl").write_text("".join(json.dumps(note) + "\n" for note in notes))
     sources = [Codes(folder / "terms.obo", system="hpo", template="full"), Files(folder / "notes.jsonl", name="notes", access="open")]
-    corpus = build_corpus(CorpusSettings(sources=sources, held_out_concepts=0.0, validation_fraction=0.2), folder / "built")
+    corpus = build_corpus(
+        CorpusSettings(sources=sources, quality=None, near_duplicates=None, held_out_concepts=0.0, validation_fraction=0.2),
+        folder / "built",
+    )
     tokenizer = train(corpus.texts(), 380)
     store = TokenStore.open(corpus, "train", tokenizer)
     return corpus, tokenizer, store

@@ -93,3 +93,24 @@ def test_a_second_build_with_another_setting_is_refused(config, tmp_path, capsys
     capsys.readouterr()
     assert main(["corpus", "build", str(config), "-o", str(tmp_path / "corpus"), "--set", "seed=1"]) == 1
     assert "another settings.seed" in capsys.readouterr().err
+
+
+def test_text_that_looks_like_identifiers_stops_a_build_that_must_have_none(tmp_path, capsys):
+    rows = [{"text": "Dr. Madeupname called on 3/4/2019 about the result."}, {"text": "Stable, no complaint since then."}]
+    (tmp_path / "n.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = tmp_path / "corpus.yaml"
+    path.write_text(f"sources: [{{type: files, path: {tmp_path / 'n.jsonl'}}}]\n")
+    assert main(["corpus", "build", str(path), "-o", str(tmp_path / "corpus"), "-q", "--fail-on-phi"]) == 1
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: what looks like identifiers of patients was found: ")
+    assert "name in 1 documents" in error
+    assert "Madeupname" not in error
+    assert not (tmp_path / "corpus" / "manifest.json").exists()
+
+
+def test_inspect_writes_a_page(config, tmp_path, capsys):
+    main(["corpus", "build", str(config), "-o", str(tmp_path / "corpus"), "-q"])
+    assert main(["corpus", "inspect", str(tmp_path / "corpus"), "-o", str(tmp_path / "report"), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out[printed.out.index("{") :])["sources"][0]["name"] == "files"
+    assert SECRET not in (tmp_path / "report" / "index.html").read_text()

@@ -17,7 +17,7 @@ def corpus(tmp_path_factory) -> Corpus:
     rows = [{"text": f"Note {i}: lisinopril for hypertension, dose {i}."} for i in range(60)]
     (folder / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     source = Files(folder / "notes.jsonl", name="notes", access="open")
-    return build_corpus(CorpusSettings(sources=[source], validation_fraction=0.2), folder / "built")
+    return build_corpus(CorpusSettings(sources=[source], quality=None, near_duplicates=None, validation_fraction=0.2), folder / "built")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ def run(tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("watched")
     (folder / "notes.jsonl").write_text("".join(json.dumps({"text": f"Note {i}: stable, seen on day {i}."}) + "\n" for i in range(80)))
     corpus = build_corpus(
-        CorpusSettings(sources=[Files(folder / "notes.jsonl", access="open")], validation_fraction=0.1), folder / "corpus"
+        CorpusSettings(sources=[Files(folder / "notes.jsonl", access="open")], quality=None, near_duplicates=None, validation_fraction=0.1),
+        folder / "corpus",
     )
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 64}
     phases = [{"name": name, "tokens": 1000, "max_tokens": 64, "rows_per_step": 2, "rows_per_micro_batch": 2} for name in ("one", "two")]

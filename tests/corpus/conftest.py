@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from corpus_files import write_notes
+from corpus_files import unfiltered, write_notes
 
 from clinical_modernbert.corpus import Corpus, CorpusSettings, build_corpus
 from clinical_modernbert.sources import Files
@@ -16,7 +16,7 @@ def notes(tmp_path) -> Path:
 @pytest.fixture
 def settings(notes) -> CorpusSettings:
     source = Files(notes, id_column="id", patient_column="patient", access="open")
-    return CorpusSettings(sources=[source], validation_fraction=0.2)
+    return unfiltered(source, validation_fraction=0.2)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from corpus_files import write_notes
+from corpus_files import unfiltered, write_notes
 
 from clinical_modernbert.corpus import Corpus, CorpusSettings, Manifest, build_corpus
 from clinical_modernbert.corpus.split import PhraseSet
@@ -44,7 +44,7 @@ def test_manifest_describes_every_shard(corpus):
 
 def test_empty_and_repeated_texts_are_dropped_under_their_reason(tmp_path):
     path = write_notes(tmp_path / "n.jsonl", [{"text": text} for text in ("a b", " \n ", "a b\n", "c", "a b")])
-    corpus = build_corpus([Files(path)], tmp_path / "corpus")
+    corpus = build_corpus(unfiltered(Files(path)), tmp_path / "corpus")
     assert corpus.manifest.dropped == {"empty": 1, "exact_duplicate": 2}
     assert json.loads((corpus.folder / "dropped" / "counts.json").read_text()) == {"files": {"empty": 1, "exact_duplicate": 2}}
 
@@ -56,14 +56,14 @@ def test_every_file_of_every_source_is_read_once(tmp_path):
         for i in range(3):
             write_notes(tmp_path / name / f"{i}.jsonl", [{"text": f"{name} {i}"}])
         sources.append(Files(tmp_path / name, name=name))
-    corpus = build_corpus(CorpusSettings(sources=sources, validation_fraction=0), tmp_path / "corpus")
+    corpus = build_corpus(unfiltered(*sources, validation_fraction=0), tmp_path / "corpus")
     assert list(corpus.texts()) == [f"{name} {i}" for name in "abc" for i in range(3)]
     assert corpus.manifest.dropped == {}
 
 
 def test_shards_are_cut_by_size_and_keep_the_order(tmp_path):
     path = write_notes(tmp_path / "n.jsonl", [{"text": f"{i} " + "x" * 300_000} for i in range(10)])
-    corpus = build_corpus(CorpusSettings(sources=[Files(path)], validation_fraction=0, shard_megabytes=1), tmp_path / "corpus")
+    corpus = build_corpus(unfiltered(Files(path), validation_fraction=0, shard_megabytes=1), tmp_path / "corpus")
     assert [shard.rows for shard in corpus.manifest.shards] == [3, 3, 3, 1]
     assert [text.split()[0] for text in corpus.texts()] == [str(i) for i in range(10)]
 
@@ -83,7 +83,8 @@ def test_an_interrupted_build_reads_finished_files_once(tmp_path, monkeypatch):
     folder.mkdir()
     for i in range(3):
         write_notes(folder / f"{i}.jsonl", [{"text": f"text {i} {j}"} for j in range(5)])
-    whole = build_corpus([Files(folder)], tmp_path / "whole")
+    monkeypatch.setattr("clinical_modernbert.corpus.steps._READ_TOGETHER", 1)
+    whole = build_corpus(unfiltered(Files(folder)), tmp_path / "whole")
     read = Files.read
     seen = []
 
@@ -95,8 +96,8 @@ def test_an_interrupted_build_reads_finished_files_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Files, "read", stopping)
     with pytest.raises(KeyboardInterrupt):
-        build_corpus([Files(folder)], tmp_path / "resumed")
-    resumed = build_corpus([Files(folder)], tmp_path / "resumed")
+        build_corpus(unfiltered(Files(folder)), tmp_path / "resumed")
+    resumed = build_corpus(unfiltered(Files(folder)), tmp_path / "resumed")
     assert seen == ["0.jsonl", "1.jsonl", "1.jsonl", "2.jsonl"]
     assert tree(whole.folder) == tree(resumed.folder)
 
@@ -119,7 +120,7 @@ def test_damaged_inputs_are_listed_and_the_rest_survives(tmp_path):
     (folder / "cut.jsonl.gz").write_bytes(data[: len(data) // 2])
     (folder / "no_text.csv").write_text("a,b\n1,2\n")
     sources = [Files(folder), PubMed(tmp_path / "missing")]
-    corpus = build_corpus(sources, tmp_path / "corpus")
+    corpus = build_corpus(unfiltered(*sources), tmp_path / "corpus")
     refused = {Path(item.path).name: item.reason for item in corpus.manifest.refused}
     assert set(refused) == {"cut.jsonl.gz", "no_text.csv", "missing"}
     assert "text_column" in refused["no_text.csv"]
@@ -129,7 +130,7 @@ def test_damaged_inputs_are_listed_and_the_rest_survives(tmp_path):
 
 def test_nothing_readable_is_an_error(tmp_path):
     with pytest.raises(DataError, match="nothing could be read"):
-        build_corpus([Files(tmp_path / "missing.jsonl")], tmp_path / "corpus")
+        build_corpus(unfiltered(Files(tmp_path / "missing.jsonl")), tmp_path / "corpus")
 
 
 def test_an_unexpected_fault_of_a_source_is_listed_without_text(tmp_path, monkeypatch):
@@ -140,7 +141,7 @@ def test_an_unexpected_fault_of_a_source_is_listed_without_text(tmp_path, monkey
         raise RuntimeError("secret text")
 
     monkeypatch.setattr(Files, "read", faulty)
-    corpus = build_corpus([Files(path)], tmp_path / "corpus")
+    corpus = build_corpus(unfiltered(Files(path)), tmp_path / "corpus")
     assert [item.reason for item in corpus.manifest.refused] == ["RuntimeError while reading. Run with -v for details"]
 
 
@@ -164,7 +165,7 @@ def test_later_versions_replace_earlier_ones_and_deletions_withdraw(tmp_path, mo
         Deletion("files:2"),
     ]
     monkeypatch.setattr(Files, "read", versions(*records))
-    corpus = build_corpus([Files(write_notes(tmp_path / "n.jsonl", []))], tmp_path / "corpus")
+    corpus = build_corpus(unfiltered(Files(write_notes(tmp_path / "n.jsonl", []))), tmp_path / "corpus")
     assert sorted(text for split in ("train", "validation") for text in corpus.texts(split)) == ["one, second", "three"]
     assert corpus.manifest.dropped == {"superseded": 2, "withdrawn": 2}
 
@@ -177,7 +178,7 @@ def test_a_new_version_brings_its_other_languages_along(tmp_path, monkeypatch):
         document("files:1#fre", "un", 2),
     ]
     monkeypatch.setattr(Files, "read", versions(*records))
-    corpus = build_corpus([Files(write_notes(tmp_path / "n.jsonl", []))], tmp_path / "corpus")
+    corpus = build_corpus(unfiltered(Files(write_notes(tmp_path / "n.jsonl", []))), tmp_path / "corpus")
     assert sorted(text for split in ("train", "validation") for text in corpus.texts(split)) == ["one, new", "un"]
     assert corpus.manifest.dropped == {"superseded": 2}
 
@@ -185,7 +186,7 @@ def test_a_new_version_brings_its_other_languages_along(tmp_path, monkeypatch):
 def test_files_that_differ_in_their_ending_alone_are_both_read(tmp_path):
     write_notes(tmp_path / "notes.jsonl", [{"text": "from json"}])
     (tmp_path / "notes.csv").write_text("text\nfrom csv\n")
-    corpus = build_corpus(CorpusSettings(sources=[Files(tmp_path)], validation_fraction=0), tmp_path / "corpus")
+    corpus = build_corpus(unfiltered(Files(tmp_path), validation_fraction=0), tmp_path / "corpus")
     assert sorted(corpus.texts()) == ["from csv", "from json"]
 
 
@@ -196,7 +197,7 @@ def test_two_sources_of_one_name_are_refused(tmp_path):
 
 def test_records_that_share_an_id_are_counted_and_told(tmp_path, caplog):
     path = write_notes(tmp_path / "n.jsonl", [{"text": f"visit {i}", "subject": "7"} for i in range(3)])
-    corpus = build_corpus([Files(path, id_column="subject")], tmp_path / "corpus")
+    corpus = build_corpus(unfiltered(Files(path, id_column="subject")), tmp_path / "corpus")
     assert corpus.manifest.dropped == {"superseded": 2}
     assert "set id_column to one that is unique" in caplog.text
 
@@ -204,7 +205,7 @@ def test_records_that_share_an_id_are_counted_and_told(tmp_path, caplog):
 def test_columns_of_a_user_are_not_taken_for_concepts_or_versions(tmp_path):
     rows = [{"text": f"text {i}", "concept": ["a"], "version": "2", "synonyms": "text", "pid": str(i % 3)} for i in range(30)]
     path = write_notes(tmp_path / "n.jsonl", rows)
-    settings = CorpusSettings(sources=[Files(path, patient_column="pid")], validation_fraction=0.5, held_out_concepts=0.5)
+    settings = unfiltered(Files(path, patient_column="pid"), validation_fraction=0.5, held_out_concepts=0.5)
     frames = [frame for split in ("train", "validation") for _, frame in build_corpus(settings, tmp_path / "c").shards(split)]
     assert sum(map(len, frames)) == 30
     assert sum(len(set(frame["patient"])) for frame in frames) == 3
@@ -213,7 +214,7 @@ def test_columns_of_a_user_are_not_taken_for_concepts_or_versions(tmp_path):
 def test_refused_records_of_one_kind_are_one_entry(tmp_path):
     path = tmp_path / "n.jsonl"
     path.write_text('{"text": "fine"}\n' + "{broken\n" * 3000)
-    refused = build_corpus([Files(path)], tmp_path / "corpus").manifest.refused
+    refused = build_corpus(unfiltered(Files(path)), tmp_path / "corpus").manifest.refused
     assert len(refused) == 1
     assert refused[0].records == 3000
     assert str(refused[0]).startswith(f"3,000 records of {path}: ")
@@ -236,14 +237,14 @@ def test_a_damaged_manifest_is_one_clear_error(corpus, damage):
 
 def test_a_record_that_returns_after_its_deletion_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(Files, "read", versions(document("files:1", "a"), Deletion("files:1"), document("files:1", "b")))
-    corpus = build_corpus([Files(write_notes(tmp_path / "n.jsonl", []))], tmp_path / "corpus")
+    corpus = build_corpus(unfiltered(Files(write_notes(tmp_path / "n.jsonl", []))), tmp_path / "corpus")
     assert [text for split in ("train", "validation") for text in corpus.texts(split)] == ["b"]
 
 
 def test_synonyms_of_held_out_concepts_stand_in_no_training_document(tmp_path):
     notes = write_notes(tmp_path / "n.jsonl", [{"text": "Seen for belly ache."}, {"text": "No complaint."}])
     sources = [Files(notes), HpoTerms()]
-    settings = CorpusSettings(sources=sources, validation_fraction=0, held_out_concepts=0.05)
+    settings = unfiltered(*sources, validation_fraction=0, held_out_concepts=0.05)
     corpus = build_corpus(settings, tmp_path / "corpus")
     frames = rows(corpus)
     held_out = [json.loads(text) for text in frames["validation"]["metadata"]]
@@ -256,7 +257,7 @@ def test_synonyms_of_held_out_concepts_stand_in_no_training_document(tmp_path):
 
 def test_access_of_the_corpus_is_that_of_its_strictest_source(settings, tmp_path):
     private = Files(write_notes(tmp_path / "p.jsonl", [{"text": "mine"}]), name="mine")
-    corpus = build_corpus([*settings.sources, private], tmp_path / "both")
+    corpus = build_corpus(unfiltered(*settings.sources, private), tmp_path / "both")
     assert [source.access for source in corpus.manifest.sources] == ["open", "credentialed"]
     assert corpus.manifest.access == "credentialed"
 

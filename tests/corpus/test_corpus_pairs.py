@@ -6,7 +6,7 @@ import json
 
 import polars as pl
 import pytest
-from corpus_files import write_notes
+from corpus_files import unfiltered, write_notes
 
 from clinical_modernbert.corpus import CorpusSettings, build_corpus
 from clinical_modernbert.corpus.pairs import SCHEMA
@@ -78,7 +78,7 @@ def test_the_manifest_counts_pairs_and_finds_a_changed_file(hpo, tmp_path):
 
 
 def test_a_corpus_without_pairs_says_how_to_train_on_it(tmp_path):
-    corpus = build_corpus([Files(write_notes(tmp_path / "n.jsonl", [{"text": "a note"}]))], tmp_path / "corpus")
+    corpus = build_corpus(unfiltered(Files(write_notes(tmp_path / "n.jsonl", [{"text": "a note"}]))), tmp_path / "corpus")
     with pytest.raises(DataError, match=r"--set alignment\.enabled=false"):
         corpus.pair_file("train")
     assert not (corpus.folder / "pairs").exists()
@@ -94,7 +94,7 @@ def test_titles_stand_with_their_whole_abstract_and_nothing_more(tmp_path):
     )
     (tmp_path / "p.xml").write_text(f"<MedlineCitationSet>{cited}</MedlineCitationSet>")
     sources = [Articles(tmp_path / "a.jsonl"), PubMed(tmp_path / "p.xml")]
-    corpus = build_corpus(CorpusSettings(sources=sources, validation_fraction=0), tmp_path / "corpus")
+    corpus = build_corpus(unfiltered(*sources, validation_fraction=0), tmp_path / "corpus")
     assert of(read(corpus, "train"), "title_abstract") == [("A trial", "Abstract\nAims\nTo see.\n\nResults\nSeen."), ("T", "Abs.")]
 
 
@@ -109,7 +109,7 @@ def test_a_discharge_summary_stands_with_the_codes_of_its_admission(tmp_path):
     (tmp_path / "d_icd_diagnoses.csv").write_text("icd_code,icd_version,long_title\nE119,10,Diabetes\n4139,9,Angina\n")
     notes = MimicNotes(tmp_path, diagnoses=tmp_path / "diagnoses_icd.csv", access="open")
     codes = Codes(tmp_path / "d_icd_diagnoses.csv", system="mimic-icd-diagnoses")
-    corpus = build_corpus(CorpusSettings(sources=[notes, codes], validation_fraction=0, held_out_concepts=0), tmp_path / "corpus")
+    corpus = build_corpus(unfiltered(notes, codes, validation_fraction=0, held_out_concepts=0), tmp_path / "corpus")
     assert of(read(corpus, "train"), "note_codes") == [("Came with pain.", "Angina\nDiabetes")]
 
 

@@ -24,7 +24,7 @@ def corpus(tmp_path_factory) -> Corpus:
         rows = [{"text": f"{name} {i}: chest pain, day {i}."} for i in range(60)]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         sources.append(Files(folder / f"{name}.jsonl", name=name, access=access, licence="CC0 <test> & more"))
-    return build_corpus(CorpusSettings(sources=sources, validation_fraction=0.2), folder / "built")
+    return build_corpus(CorpusSettings(sources=sources, quality=None, near_duplicates=None, validation_fraction=0.2), folder / "built")
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def corpus(tmp_path_factory) -> Corpus:
     for name, rows in (("notes", notes), ("codes", codes)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         sources.append(Files(folder / f"{name}.jsonl", name=name, id_column="id", access="open"))
-    return build_corpus(CorpusSettings(sources=sources, validation_fraction=0.1), folder / "built")
+    return build_corpus(CorpusSettings(sources=sources, quality=None, near_duplicates=None, validation_fraction=0.1), folder / "built")
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +71,9 @@ def terms(tmp_path_factory):
     notes = "".join(json.dumps({"text": f"Note {i}: the patient is well."}) + "\n" for i in range(12))
     (folder / "notes.jsonl").write_text(notes)
     sources = [Codes(folder / "terms.obo", system="hpo", template="sentence"), Files(folder / "notes.jsonl", access="open")]
-    settings = CorpusSettings(sources=sources, held_out_concepts=0.2, validation_fraction=0.2, pairs=["synonym"])
+    settings = CorpusSettings(
+        sources=sources, quality=None, near_duplicates=None, held_out_concepts=0.2, validation_fraction=0.2, pairs=["synonym"]
+    )
     return build_corpus(settings, folder / "corpus")
 
 

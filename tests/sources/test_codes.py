@@ -1,4 +1,5 @@
 import gzip
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,9 +7,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from clinical_modernbert.errors import DataError
+from clinical_modernbert.errors import ConfigError, DataError
 from clinical_modernbert.sources import Codes, Deletion, Document, HpoTerms, IcdCodes, Rejection
-from clinical_modernbert.sources.codes.icd import chapter
+from clinical_modernbert.sources.codes import icd10cm as icd10cm_reader
+from clinical_modernbert.sources.codes import obo
+from clinical_modernbert.sources.codes.chapters import chapter
+from clinical_modernbert.sources.codes.entry import Entry, sentence
+from clinical_modernbert.sources.codes.icd import above
+from clinical_modernbert.sources.codes.template import PLACEHOLDERS, load_template
 
 
 def documents(source: Codes) -> dict[str, Document]:
@@ -61,7 +67,156 @@ def test_metadata_follows_the_contract(icd10cm: dict[str, Document], hpo: dict[s
 
 
 def test_the_chapter_table_agrees_with_the_official_xml(icd10cm: dict[str, Document]) -> None:
-    assert all(chapter(str(d.metadata["code"]), 10) == d.metadata["chapter"] for d in icd10cm.values())
+    assert all(chapter("ICD-10-CM", str(d.metadata["code"])) == d.metadata["chapter"] for d in icd10cm.values())
+
+
+def test_the_parents_that_codes_spell_agree_with_the_official_xml(icd10cm: dict[str, Document]) -> None:
+    listed = {str(document.metadata["code"]) for document in icd10cm.values()}
+    for document in icd10cm.values():
+        spelled = [code for code in above("ICD-10-CM", str(document.metadata["code"])) if code in listed]
+        assert document.metadata["parents"] == spelled[:1]
+
+
+def test_a_code_stands_below_the_nearest_code_that_its_table_names(tmp_path: Path) -> None:
+    rows = "E11319,10,Retinopathy\nE113,10,Eye complications\nV459XXA,10,Car\n25001,9,Type I\n250,9,Diabetes\nE8500,9,Heroin\n"
+    path = table(tmp_path, "d_icd_diagnoses.csv.gz", f"icd_code,icd_version,long_title\n{rows}")
+    found = {d.metadata["code"]: d for d in documents(Codes(path, system="mimic-icd-diagnoses")).values()}
+    parents = {code: document.metadata["parents"] for code, document in found.items()}
+    assert parents == {
+        "E11.319": ["E11.3"],  # E11.31 is not in the table
+        "E11.3": ["E11"],  # nothing above it is: the code alone tells
+        "V45.9XXA": ["V45.9"],  # X fills a gap and is no code
+        "250.01": ["250"],
+        "250": [],
+        "E850.0": ["E850"],
+    }
+    assert found["E11.319"].text.splitlines()[1:] == [
+        "Chapter: Endocrine, nutritional and metabolic diseases",
+        "Part of: Eye complications (E11.3)",
+    ]
+
+
+def test_procedures_and_hcpcs_have_chapters_by_their_ranges(tmp_path: Path) -> None:
+    path = table(tmp_path, "d_icd_procedures.csv.gz", "icd_code,icd_version,long_title\n3961,9,Bypass\n0016070,10,Shunt\n001,10,Bypass\n")
+    first, second, third = (d.metadata for d in documents(Codes(path, system="mimic-icd-procedures")).values())
+    assert (first["chapter"], first["parents"]) == ("Operations on the cardiovascular system", ["39.6"])
+    assert (second["chapter"], second["parents"], third["parents"]) == ("Medical and Surgical", ["001"], [])
+    sections = {code: chapter("HCPCS", code) for code in ("A0021", "E0100", "J9000", "L5000", "V5008", "71045", "99213", "0028T")}
+    assert sections == {
+        "A0021": "Transport services including ambulance",
+        "E0100": "Durable medical equipment",
+        "J9000": "Chemotherapy drugs",
+        "L5000": "Prosthetic procedures",
+        "V5008": "Hearing services",
+        "71045": "Radiology",
+        "99213": "Evaluation and management",
+        "0028T": "Emerging technology, services and procedures",
+    }
+
+
+def test_a_table_of_ones_own_with_a_known_label_has_the_hierarchy_of_its_system(tmp_path: Path) -> None:
+    path = table(tmp_path, "procedures.tsv.gz", "code\tdescription\n00.01\tUltrasound\n00.0\tTherapeutic ultrasound\n")
+    source = Codes(path, system="csv", code_column="code", description_column="description", label="ICD-9-CM")
+    first, second = documents(source).values()
+    assert (first.metadata["parents"], second.metadata["parents"]) == (["00.0"], ["00"])
+    assert first.metadata["chapter"] == "Procedures and interventions, not elsewhere classified"
+
+
+def test_a_cut_off_table_yields_its_rows_then_one_error(tmp_path: Path) -> None:
+    rows = "".join(f"{code},10,{'x' * (code % 97 + 1)} {code**7}\n" for code in range(1000, 9000))
+    packed = gzip.compress(f"icd_code,icd_version,long_title\n{rows}".encode())
+    path = tmp_path / "d_icd_diagnoses.csv.gz"
+    path.write_bytes(packed[: len(packed) // 2])
+    seen = []
+    with pytest.raises(DataError, match="cut-off gzip file"):
+        seen.extend(Codes(path, system="mimic-icd-diagnoses").read(path))
+    assert len(seen) > 2000
+
+
+FULL = Entry(
+    system="ICD-10-CM",
+    code="E11.9",
+    name="Type 2 diabetes",
+    synonyms=("Adult diabetes.", "NIDDM"),
+    definition="A disease: high sugar.; more",
+    parents=(("E11", "Diabetes"), ("E10-E14", "")),
+    chapter="Endocrine diseases",
+    notes=(("block", ("Diabetes (E08-E13)",)), ("includes", ("one", "two")), ("excludes", ()), ("note", ("Remember:", "this"))),
+)
+_LABELS = {"Code first": "code_first", "Code also": "code_also", "Use additional": "use_additional"}
+
+
+def plainly_in_full(entry: Entry) -> str:
+    """What the `full` template is to give, spelt out in code."""
+    notes = {
+        label: dict(entry.notes).get(_LABELS.get(label, label.lower()), ()) for label in ("Block", "Includes", "Excludes", *_LABELS, "Note")
+    }
+    parents = tuple(f"{name} ({code})" if name else code for code, name in entry.parents)
+    known = {"Chapter": (entry.chapter,), "Part of": parents, "Also called": entry.synonyms, "Definition": (entry.definition,), **notes}
+    lines = [f"{label}: " + re.sub(r"(?<=[.:]); ", " ", "; ".join(values)) for label, values in known.items() if any(values)]
+    return "\n".join((sentence(entry.system, entry.code, entry.name), *lines))
+
+
+def test_the_built_in_templates_give_these_bytes() -> None:
+    assert load_template("sentence").fill(FULL.values()) == "ICD 10 code for E11.9: Type 2 diabetes"
+    assert load_template("full").fill(FULL.values()) == (
+        "ICD 10 code for E11.9: Type 2 diabetes\n"
+        "Chapter: Endocrine diseases\n"
+        "Part of: Diabetes (E11); E10-E14\n"
+        "Also called: Adult diabetes. NIDDM\n"
+        "Definition: A disease: high sugar. more\n"
+        "Block: Diabetes (E08-E13)\n"
+        "Includes: one; two\n"
+        "Note: Remember: this"
+    )
+
+
+def test_every_installed_entry_reads_as_it_is_spelt_out_in_code() -> None:
+    full, short = load_template("full"), load_template("sentence")
+    entries = [*icd10cm_reader.read(IcdCodes().files()[0]), *obo.read(HpoTerms().files()[0], "HPO")]
+    assert len(entries) > 60_000
+    for entry in entries:
+        kind = {"ICD-10-CM": "ICD 10 code", "HPO": "HPO term"}[entry.system]
+        assert short.fill(entry.values()) == f"{kind} for {entry.code}: {entry.name}"
+        assert full.fill(entry.values()) == plainly_in_full(entry)
+
+
+def test_a_template_of_ones_own_leaves_out_lines_without_a_value(tmp_path: Path) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text("\ufeff{{{concept}}} {name}\nalias {synonyms}, part of {parents}\nmeaning {definition}\n\nEnd\n", encoding="utf-8")
+    path = table(tmp_path, "cm.csv.gz", "E119,Diabetes\n")
+    (document,) = documents(Codes(path, system="cms-icd10cm", template=str(own))).values()
+    assert document.text == "{ICD-10-CM:E11.9} Diabetes\n\nEnd"
+    assert load_template(str(own)).fill(FULL.values()).splitlines()[1] == "alias Adult diabetes. NIDDM, part of Diabetes (E11); E10-E14"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{code}\n{nmae}\n", f"no placeholder of this name (TEMPLATE, line 2). There are {', '.join(PLACEHOLDERS)}."),
+        ("{code.__class__}", "no placeholder of this name"),
+        ("{code!r}", "no placeholder of this name"),
+        ("{code:>{name}}", "no placeholder of this name"),
+        ("{0}", "no placeholder of this name"),
+        ("{}", "no placeholder of this name"),
+        ("a } b", "a brace that stands alone (TEMPLATE, line 1). Write {{ or }} for a brace."),
+        ("{code", "a brace that stands alone"),
+        ("caf\udce9", "not UTF-8 (TEMPLATE, line 1)"),
+    ],
+)
+def test_a_wrong_template_is_one_clear_error(tmp_path: Path, content: str, says: str) -> None:
+    own = tmp_path / "own.txt"
+    own.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ConfigError) as error:
+        load_template(str(own))
+    assert str(error.value).replace(str(own), "TEMPLATE").startswith(says)
+    with pytest.raises(ValidationError):
+        Codes(system="hpo", template=str(own))
+
+
+def test_a_template_that_is_not_there_names_the_built_in_ones() -> None:
+    with pytest.raises(ValidationError, match=r"no such template \(ful\)\. Name full or sentence, or give the path of a text file\."):
+        Codes(system="hpo", template="ful")
 
 
 def test_hpo_has_every_term_but_the_obsolete_ones_which_are_deletions(hpo: dict[str, Document]) -> None:

@@ -1,11 +1,10 @@
 import gzip
 import json
+from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.sources import Document, Files, Rejection
@@ -51,11 +50,12 @@ def test_a_text_file_is_one_document_and_folders_keep_ids_apart(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["n.csv", "n.parquet"])
-def test_a_table_without_the_text_column_says_what_it_has_and_what_to_set(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("setting", ["text_column", "id_column", "patient_column", "time_column"])
+def test_a_table_without_a_named_column_says_what_it_has_and_what_to_set(tmp_path: Path, name: str, setting: str) -> None:
     path = write(tmp_path, name)
     with pytest.raises(DataError) as error:
-        read(path, text_column="note")
-    assert str(error.value) == f"{path}: no 'note' column (found text, id, mrn, ward). Set text_column."
+        read(path, **{setting: "note"})
+    assert str(error.value) == f"no 'note' column (found text, id, mrn, ward) ({path}). Set {setting}."
 
 
 @pytest.mark.parametrize(
@@ -88,46 +88,38 @@ def test_long_text_of_other_columns_stays_out_of_the_metadata(tmp_path: Path) ->
     assert document.metadata == {"columns": {"n": 1, "ok": True, "tags": ["a"]}}
 
 
-def test_wrong_encodings_and_nul_are_said_in_one_line(tmp_path: Path) -> None:
-    for name, content in (
-        ("a.txt", "café".encode("latin-1")),
-        ("b.csv", "id,text\n1,café\n".encode("latin-1")),
-        ("c.txt", "x".encode("utf-16")),
-    ):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(DataError, match="not UTF-8"):
-            read(tmp_path / name)
-    (tmp_path / "d.txt").write_bytes(b"a\0b")
-    assert read(tmp_path / "d.txt") == [Rejection(str(tmp_path / "d.txt"), "the whole file", "NUL character in the text")]
-
-
-@pytest.mark.parametrize("name", ["n.jsonl.gz", "n.csv.gz", "n.parquet"])
-def test_a_cut_off_file_is_one_clear_error(tmp_path: Path, name: str) -> None:
-    path = write(tmp_path, name)
-    path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(DataError, match=r"again\.$"):
-        read(path)
-
-
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    edits=st.lists(st.tuples(st.integers(0, 10_000), st.binary(max_size=3)), max_size=5),
-    name=st.sampled_from(["n.jsonl", "n.jsonl.gz", "n.csv"]),
+@pytest.mark.parametrize(
+    ("value", "metadata"),
+    [
+        ("2019-05-31", {"time": "2019-05-31"}),
+        ("2019-05-31 07:08:09", {"time": "2019-05-31T07:08:09"}),
+        ("2019-05-31T07:08:09+02:00", {"time": "2019-05-31T07:08:09+02:00"}),
+        ("31.5.2019", {"columns": {"when": "31.5.2019"}}),
+        (None, {}),
+    ],
 )
-def test_damaged_bytes_give_records_or_one_data_error(tmp_path: Path, edits: list[tuple[int, bytes]], name: str) -> None:
-    path = write(tmp_path, name)
-    content = bytearray(path.read_bytes())
-    for position, replacement in edits:
-        content[position % len(content) : position % len(content) + 1] = replacement
-    path.write_bytes(content)
-    try:
-        records = read(path)
-    except DataError:
-        return
-    assert all(isinstance(record, Document | Rejection) for record in records)
-    for record in records:
-        if isinstance(record, Document):
-            (record.id + record.text + record.metadata_json()).encode("utf-8")
+def test_a_time_is_metadata_where_it_is_one_and_the_row_stays_in_any_case(tmp_path: Path, value: str | None, metadata: object) -> None:
+    (tmp_path / "n.csv").write_text(f"text,when\nt,{value or ''}\n")
+    (tmp_path / "n.jsonl").write_text(json.dumps({"text": "t", "when": value}))
+    for path in tmp_path.iterdir():
+        (document,) = read(path, time_column="when")
+        assert isinstance(document, Document)
+        assert document.metadata == metadata
+
+
+def test_times_of_parquet_and_lines_without_one_are_taken_as_they_are(tmp_path: Path) -> None:
+    pl.DataFrame({"text": ["a"], "day": [date(2019, 5, 31)], "at": [datetime(2019, 5, 31, 7)]}).write_parquet(tmp_path / "n.parquet")
+    (tmp_path / "n.jsonl").write_text('{"text": "t"}')
+    found = [read(tmp_path / name, time_column=column) for name, column in (("n.parquet", "day"), ("n.parquet", "at"), ("n.jsonl", "at"))]
+    times = [document.metadata.get("time") for (document,) in found if isinstance(document, Document)]
+    assert times == ["2019-05-31", "2019-05-31T07:00:00", None]
+
+
+def test_a_column_without_a_name_is_no_time(tmp_path: Path) -> None:
+    (tmp_path / "n.csv").write_text(",text\n2019,t\n")
+    (document,) = read(tmp_path / "n.csv")
+    assert isinstance(document, Document)
+    assert document.metadata == {"columns": {"": "2019"}}
 
 
 def test_real_notes_are_read_whole(shared_data: Path) -> None:

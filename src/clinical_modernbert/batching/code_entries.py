@@ -11,7 +11,7 @@ from clinical_modernbert import atomic
 from clinical_modernbert.batching.batch import Ints
 from clinical_modernbert.batching.store import TokenStore
 from clinical_modernbert.corpus import Corpus
-from clinical_modernbert.corpus.merge import Split
+from clinical_modernbert.corpus.records import Split
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import Tokenizer
 

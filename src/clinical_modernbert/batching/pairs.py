@@ -11,7 +11,7 @@ import polars as pl
 from clinical_modernbert.batching.batch import Ints
 from clinical_modernbert.batching.loader import Cursor
 from clinical_modernbert.corpus import Corpus
-from clinical_modernbert.corpus.merge import Split
+from clinical_modernbert.corpus.records import Split
 from clinical_modernbert.corpus.settings import PairKind
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.tokenization import SPECIAL_TOKENS_PER_SEQUENCE, Tokenizer

@@ -15,7 +15,7 @@ import polars as pl
 from clinical_modernbert import atomic
 from clinical_modernbert.batching.batch import Ints
 from clinical_modernbert.corpus import Corpus
-from clinical_modernbert.corpus.merge import SPLITS, Split
+from clinical_modernbert.corpus.records import SPLITS, Split
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import Tokenizer, encode_batches

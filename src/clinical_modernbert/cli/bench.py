@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Work = Callable[[torch.Tensor, torch.Tensor, int], object]
     """Ids, offsets and the longest document of a packed row -> whatever."""
 
-app = typer.Typer(help="Measure this package on this machine, with random weights.", no_args_is_help=True)
+app = typer.Typer(help="Measure this package on this machine, with random weights and made-up text.", no_args_is_help=True)
 
 Precision = Literal["fp32", "bf16"]
 Shape = Annotated[str, typer.Option("--recipe", help="Recipe whose model is measured.")]
@@ -79,6 +79,60 @@ def pretrain(
         return step
 
     _report({"precision": precision, **_measure(recipe, lengths, repeat, seed or 0, training)}, output)
+
+
+@app.command()
+def corpus(
+    documents: Annotated[int, typer.Option("--documents", min=1000, help="Made-up notes of 200 words.")] = 20_000,
+    workers: Annotated[
+        list[int] | None, typer.Option("--workers", min=1, help="Processes; may be repeated. Without it: one, and one a core.")
+    ] = None,
+    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Builds, of which the median counts.")] = 3,
+    seed: Seed = None,
+    output: JsonFile = None,
+) -> None:
+    """Measure `cmbert corpus build`, from JSON Lines to shards: documents and megabytes a second by the number of processes.
+
+    Example: cmbert bench corpus --documents 50000 -o bench.json
+    """
+    import os
+    import tempfile
+
+    from clinical_modernbert.corpus import CorpusSettings, build_corpus
+    from clinical_modernbert.sources import Files
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    seconds: dict[int, list[float]] = {count: [] for count in workers or sorted({1, cores})}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        size = _made_up_notes(folder / "notes.jsonl", documents, seed or 0)
+        for number in range(repeat):
+            for count, times in seconds.items():
+                settings = CorpusSettings(sources=[Files(folder / "notes.jsonl", id_column="id", access="open")], workers=count)
+                began = time.perf_counter()
+                build_corpus(settings, folder / f"{count}-{number}")
+                times.append(time.perf_counter() - began)
+    medians = {str(count): statistics.median(times) for count, times in seconds.items()}
+    result = {
+        "format_version": 1,
+        "documents": documents,
+        "megabytes": round(size / 1e6, 1),
+        "documents_per_second": {count: round(documents / median) for count, median in medians.items()},
+        "megabytes_per_second": {count: round(size / 1e6 / median, 1) for count, median in medians.items()},
+    }
+    _report(result, output)
+
+
+def _made_up_notes(path: Path, count: int, seed: int) -> int:
+    """Write notes of 200 random words each, and return their size in bytes."""
+    import random
+
+    rng = random.Random(seed)  # noqa: S311
+    words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 11))) for _ in range(20_000)]
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(count):
+            file.write(json.dumps({"id": number, "text": " ".join(rng.choices(words, k=200))}) + "\n")
+    return path.stat().st_size
 
 
 def _measure(

@@ -2,9 +2,8 @@
 
 import errno
 import os
-import re
 
-from clinical_modernbert.errors import ClinicalModernBertError
+from clinical_modernbert.errors import ClinicalModernBertError, errno_of
 
 REMEDIES = {
     errno.ENOSPC: "Free some disk space or choose another folder with -o.",
@@ -29,7 +28,7 @@ def describe(error: BaseException) -> str:
     """
     if isinstance(error, ClinicalModernBertError):
         return " ".join(str(error).split())
-    number = _errno(error)
+    number = errno_of(error)
     if number is not None:
         where = getattr(error, "filename", None)
         return f"{os.strerror(number).lower()} ({where or 'while reading or writing'}). {REMEDIES.get(number, OTHER)}"
@@ -38,11 +37,3 @@ def describe(error: BaseException) -> str:
     if type(error).__name__ == "OutOfMemoryError":
         return "the device is out of memory (CUDA). Lower rows_per_micro_batch, or set checkpoint_activations=true."
     return f"unexpected {type(error).__name__} (a fault of cmbert, not of yours). Run again with -v for the traceback."
-
-
-def _errno(error: BaseException) -> int | None:
-    """The operating system's error number; libraries written in Rust keep it in the text alone."""
-    if isinstance(error, OSError) and error.errno in errno.errorcode:
-        return error.errno
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    return int(found[1]) if found else None

@@ -1,7 +1,8 @@
-"""In: records of sources. Out: a folder of Parquet shards with a manifest, text normalised, each drop counted under its reason.
+"""In: records of sources. Out: a folder of Parquet shards with a manifest; text normalised, each drop counted and listed with its reason.
 
 Next: `tokenization` learns a vocabulary from it, `batching` packs it.
-Flow: `staging` reads each input file once -> `merge` applies versions, deletions, duplicates, held-out concepts, split -> `build`.
+Flow: `reading` -> `cleaning` (each document by itself, rules in `text`) -> `resolving` (documents among each other, by `joins` of an
+`index`) -> `writing`; `build` leads, `executor` has the work done by one process, several or a cluster.
 """
 
 from clinical_modernbert.corpus.build import build_corpus

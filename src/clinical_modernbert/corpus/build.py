@@ -1,31 +1,47 @@
-"""In: settings. Out: a corpus folder; a second run goes on where the first one stopped."""
+"""In: settings. Out: a corpus folder; a second run goes on where the first one stopped.
+
+read -> clean -> resolve -> write: each step is a list of tasks (`steps`); what it leaves in `.staging` is what the next one is given.
+"""
 
 import json
 import logging
+import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from clinical_modernbert import atomic
-from clinical_modernbert.corpus.manifest import Corpus, Manifest, Shard, SourceSummary
-from clinical_modernbert.corpus.merge import HELD_OUT, SPLITS, SUPERSEDED, Row, Split, merge, plan
-from clinical_modernbert.corpus.pairs import PairWriter
+from clinical_modernbert.corpus import card, decontamination
+from clinical_modernbert.corpus.concepts import Concepts
+from clinical_modernbert.corpus.executor import Executor, InProcess, Processes, RayCluster
+from clinical_modernbert.corpus.index import Index
+from clinical_modernbert.corpus.manifest import BenchmarkSummary, Corpus, Duplicates, Manifest, SourceSummary
+from clinical_modernbert.corpus.pairs import join_pairs
+from clinical_modernbert.corpus.reading import Refusal
+from clinical_modernbert.corpus.records import HELD_OUT, SPLITS, SUPERSEDED
+from clinical_modernbert.corpus.resolving import Verdicts
 from clinical_modernbert.corpus.settings import CorpusSettings
-from clinical_modernbert.corpus.staging import SCHEMA, Refusal, Staged, Unit, stage
+from clinical_modernbert.corpus.steps import Input, Phi, Steps, Written
 from clinical_modernbert.errors import ClinicalModernBertError, ConfigError, DataError
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.settings import changes
-from clinical_modernbert.sources import AnySource, Files, Source
+from clinical_modernbert.sources import AnySource, Files
+from clinical_modernbert.sources.opening import stamp
 
 logger = logging.getLogger(__name__)
 
 _STAGING = ".staging"
 _COSTLY_SHARE = 0.05
 """Share of documents lost to held-out synonyms from which on the user is told."""
+_WORTH_PROCESSES = 32 * 2**20
+"""Bytes of input from which on processes earn the second that they take to start."""
+_NAMED_CLUSTERS = 20
 
 
 def build_corpus(
@@ -33,61 +49,152 @@ def build_corpus(
 ) -> Corpus:
     """Build, or go on building, the corpus in `output`; a finished one of the same settings and inputs is returned at once.
 
-    Inputs that cannot be read are listed in `manifest.refused`; the others are not held up by them.
+    Inputs that cannot be read are listed in `manifest.refused`; the others are not held up by them. A finished corpus with a damaged shard
+    is built again.
 
     Raises:
         ConfigError: `output` holds a corpus of other settings or inputs, and `overwrite` is false.
-        DataError: nothing could be read.
+        DataError: nothing could be read, or `phi` is `refuse` and something was found.
     """
     settings = sources if isinstance(sources, CorpusSettings) else CorpusSettings(sources=list(sources))
     output = Path(output)
     if overwrite and ((output / "manifest.json").exists() or (output / _STAGING).exists()):
         _clear(output)
-    units, refused = _units(settings)
+    inputs, refused = _inputs(settings)
     identity: dict[str, Any] = {
         "settings": settings.model_dump(mode="json"),
-        "inputs": [{"source": unit.source.name, **unit.stamp()} for unit in units],
+        "inputs": [{"source": one.source.name, **one.stamp} for one in inputs],
     }
     if (output / "manifest.json").exists():
         corpus = Corpus.open(output)
         _require_same({"settings": corpus.manifest.settings, "inputs": corpus.manifest.inputs}, identity, output)
-        shutil.rmtree(output / _STAGING, ignore_errors=True)  # left by a kill after the last write
-        return corpus
+        damaged = corpus.damaged()
+        if not damaged:
+            shutil.rmtree(output / _STAGING, ignore_errors=True)  # left by a kill after the last write
+            return corpus
+        logger.warning("%s: %s is missing or damaged; the corpus is built again", output, damaged[0])
     staging = _open_staging(output, identity["settings"])
-    staged = []
-    with progress("Reading", unit="documents") as advance:
-        for unit in units:
-            staged.append(stage(unit, staging, advance))
-            refused.extend(staged[-1].refusals)
-    for refusal in refused:
-        logger.warning("refused: %s", refusal)
-    if not any(item.documents for item in staged):
-        reasons = "; ".join(str(refusal) for refusal in refused[:3]) or "the sources hold no documents"
-        raise DataError(f"nothing could be read: {reasons}")
-    manifest = _write(output, settings, units, staged, refused, identity, progress)
-    atomic.write_json(output / "dropped" / "counts.json", {source.name: source.dropped for source in manifest.sources})
+    with closing(_executor(settings, inputs)) as executor:
+        manifest = _build(Steps(settings, output, staging, executor, progress, refused), inputs, identity)
+    atomic.write_text(output / "README.md", card.describe(manifest))
     manifest.write(output / "manifest.json")
     shutil.rmtree(staging)
     _warn(manifest, {source.name for source in settings.sources if isinstance(source, Files)})
     return Corpus(output, manifest)
 
 
+def _inputs(settings: CorpusSettings) -> tuple[list[Input], list[Refusal]]:
+    inputs: list[Input] = []
+    refused: list[Refusal] = []
+    for source in settings.sources:
+        try:
+            files = source.files()
+        except ClinicalModernBertError as error:
+            refused.append(Refusal(source.name, str(getattr(source, "path", "")), str(error)))
+            continue
+        for path in files:
+            try:
+                inputs.append(Input(source, stamp(path)))
+            except ClinicalModernBertError as error:
+                refused.append(Refusal(source.name, str(path), str(error)))
+    return inputs, refused
+
+
+def _executor(settings: CorpusSettings, inputs: Sequence[Input]) -> Executor:
+    if settings.executor == "ray":
+        return RayCluster(settings.ray_address)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    much = sum(one.size for one in inputs) >= _WORTH_PROCESSES
+    workers = settings.workers or (cores if much else 1)
+    return Processes(workers) if workers > 1 else InProcess()
+
+
+def _build(steps: Steps, inputs: Sequence[Input], identity: dict[str, Any]) -> Manifest:
+    settings = steps.settings
+    raw, read = steps.read(inputs)
+    if not (documents := sum(read.values())):
+        for refusal in steps.refused:
+            logger.warning("refused: %s", refusal)
+        reasons = "; ".join(str(refusal) for refusal in steps.refused[:3]) or "the sources hold no documents"
+        raise DataError(f"nothing could be read: {reasons}")
+    concepts = steps.concepts(raw)
+    known = [decontamination.learn(benchmark) for benchmark in settings.decontaminate]
+    cleaned = steps.clean(raw, documents, concepts, known)
+    for refusal in steps.refused:
+        logger.warning("refused: %s", refusal)
+    if settings.phi == "refuse" and cleaned.phi:
+        shutil.rmtree(steps.staging)
+        raise DataError(_what_was_found(cleaned.phi))
+    verdicts = steps.resolve(cleaned)
+    dropped = steps.list_dropped(cleaned, verdicts)
+    written = steps.write(cleaned, verdicts, concepts, documents - sum(sum(counts.values()) for counts in dropped.values()))
+    shutil.rmtree(steps.output / "pairs", ignore_errors=True)
+    return Manifest(
+        settings=identity["settings"],
+        inputs=identity["inputs"],
+        sources=[
+            _summary(source, read[name], dropped.get(name, {}), cleaned.phi.get(name, {}), written)
+            for name, source in {source.name: source for source in settings.sources}.items()
+        ],
+        shards=[one.shard for one in written],
+        pairs=join_pairs([(one.task.folder, one.result.summary["pairs"]) for one in written], steps.output),
+        refused=steps.refused,
+        held_out_concepts=len(Concepts.read(*concepts).held_out),
+        duplicates=_duplicates(cleaned.index, verdicts),
+        benchmarks=[BenchmarkSummary(one.name, one.passages, one.too_short, len(one.runs), len(one.ids)) for one in known],
+    )
+
+
+def _what_was_found(phi: Phi) -> str:
+    documents: Counter[str] = Counter()
+    for kinds in phi.values():
+        documents.update({kind: counts[0] for kind, counts in kinds.items()})
+    listed = ", ".join(f"{kind} in {count:,} documents" for kind, count in documents.most_common())
+    return f"what looks like identifiers of patients was found: {listed}. De-identify the text, or set phi to report."
+
+
+def _summary(source: AnySource, read: int, dropped: dict[str, int], phi: dict[str, list[int]], written: Sequence[Written]) -> SourceSummary:
+    mine = [
+        (one.shard.split, one.result.summary["sources"][source.name]) for one in written if source.name in one.result.summary["sources"]
+    ]
+    counted = {which: Counter[str]() for which in ("years", "languages", "lengths")}
+    for _, counts in mine:
+        for which, counter in counted.items():
+            counter.update(counts[which])
+    return SourceSummary(
+        name=source.name,
+        licence=source.licence,
+        access="credentialed" if any(counts["credentialed"] for _, counts in mine) else source.access,
+        read=read,
+        kept={split: sum(counts["documents"] for side, counts in mine if side == split) for split in SPLITS},
+        bytes=sum(counts["bytes"] for _, counts in mine),
+        dropped=dict(sorted(dropped.items())),
+        phi=dict(sorted(phi.items())),
+        **{which: dict(sorted(counter.items())) for which, counter in counted.items()},
+    )
+
+
+def _duplicates(parts: Index, verdicts: Verdicts) -> Duplicates:
+    heads, sizes = verdicts.clusters()
+    clusters = dict(zip(*(values.tolist() for values in np.unique(sizes, return_counts=True)), strict=True))
+    largest = np.argsort(-sizes, kind="stable")[:_NAMED_CLUSTERS]
+    named = [(_id_of(parts, int(heads[place])), int(sizes[place])) for place in largest]
+    return Duplicates({str(size): count for size, count in clusters.items()}, named)
+
+
+def _id_of(parts: Index, number: int) -> str:
+    part = int(np.searchsorted(parts.offsets, number, side="right")) - 1
+    row = int(np.load(parts.folders[part] / "records.npy", mmap_mode="r")["row"][number - parts.offsets[part]])
+    found: str = pl.scan_parquet(parts.folders[part] / "documents.parquet").select("id").slice(row, 1).collect().item()
+    return found
+
+
 def _clear(output: Path) -> None:
     """Remove what a build writes, and nothing else that may lie there."""
     for name in (*SPLITS, "pairs", "dropped", "tokens", _STAGING):
         shutil.rmtree(output / name, ignore_errors=True)
-    (output / "manifest.json").unlink(missing_ok=True)
-
-
-def _units(settings: CorpusSettings) -> tuple[list[Unit], list[Refusal]]:
-    inputs: list[tuple[Source, Path]] = []
-    refused: list[Refusal] = []
-    for source in settings.sources:
-        try:
-            inputs.extend((source, path) for path in source.files())
-        except ClinicalModernBertError as error:
-            refused.append(Refusal(source.name, str(getattr(source, "path", "")), str(error)))
-    return [Unit(number, source, path) for number, (source, path) in enumerate(inputs)], refused
+    for name in ("README.md", "manifest.json"):
+        (output / name).unlink(missing_ok=True)
 
 
 def _open_staging(output: Path, settings: dict[str, Any]) -> Path:
@@ -104,101 +211,6 @@ def _require_same(before: dict[str, Any], now: dict[str, Any], output: Path) -> 
     changed = list(changes(before, now))
     if changed:
         raise ConfigError(f"{output} was built with another {changed[0]}. Choose another --output, or pass --overwrite to build it anew.")
-
-
-def _write(
-    output: Path,
-    settings: CorpusSettings,
-    units: Sequence[Unit],
-    staged: Sequence[Staged],
-    refused: list[Refusal],
-    identity: dict[str, Any],
-    progress: Progress,
-) -> Manifest:
-    for name in (*SPLITS, "pairs"):
-        shutil.rmtree(output / name, ignore_errors=True)
-    found = plan(staged, settings)
-    dropped: Counter[tuple[str, str]] = Counter()
-    counts = _Counts()
-    pairs = PairWriter(output / _STAGING / "pairs", output, settings.pairs, found)
-    writers: dict[Split, _ShardWriter] = {split: _ShardWriter(output, split, settings.shard_megabytes * 2**20) for split in SPLITS}
-    with progress("Writing", total=sum(item.documents for item in staged), unit="documents") as advance:
-        for split, row in merge(staged, found, settings, dropped, advance):
-            size = len(row["text"].encode("utf-8"))
-            writers[split].add(row, size)
-            pairs.add(row, split)
-            counts.add(row["source"], row["access"], split, size)
-    for unit, item in zip(units, staged, strict=True):
-        counts.read[unit.source.name] += item.documents
-        for reason, number in item.dropped.items():
-            dropped[unit.source.name, reason] += number
-    return Manifest(
-        settings=identity["settings"],
-        inputs=identity["inputs"],
-        sources=[counts.summary(source, dropped) for source in _by_name(settings.sources)],
-        shards=[shard for split in SPLITS for shard in writers[split].close()],
-        pairs=pairs.close(),
-        refused=refused,
-        held_out_concepts=len(found.held_out),
-    )
-
-
-def _by_name(sources: Sequence[AnySource]) -> list[AnySource]:
-    return list({source.name: source for source in sources}.values())
-
-
-class _Counts:
-    def __init__(self) -> None:
-        self.read: Counter[str] = Counter()
-        self._kept: Counter[tuple[str, Split]] = Counter()
-        self._bytes: Counter[str] = Counter()
-        self._credentialed: set[str] = set()
-
-    def add(self, source: str, access: str, split: Split, size: int) -> None:
-        self._kept[source, split] += 1
-        self._bytes[source] += size
-        if access == "credentialed":
-            self._credentialed.add(source)
-
-    def summary(self, source: AnySource, dropped: Counter[tuple[str, str]]) -> SourceSummary:
-        name = source.name
-        return SourceSummary(
-            name=name,
-            licence=source.licence,
-            access="credentialed" if name in self._credentialed else source.access,
-            read=self.read[name],
-            kept={split: self._kept[name, split] for split in SPLITS},
-            bytes=self._bytes[name],
-            dropped={reason: number for (owner, reason), number in sorted(dropped.items()) if owner == name},
-        )
-
-
-class _ShardWriter:
-    def __init__(self, output: Path, split: Split, max_bytes: int) -> None:
-        self._output = output
-        self._split = split
-        self._max_bytes = max_bytes
-        self._rows: list[Row] = []
-        self._bytes = 0
-        self._shards: list[Shard] = []
-
-    def add(self, row: Row, size: int) -> None:
-        if self._rows and self._bytes + size > self._max_bytes:
-            self._flush()
-        self._rows.append(row)
-        self._bytes += size
-
-    def close(self) -> list[Shard]:
-        if self._rows:
-            self._flush()
-        return self._shards
-
-    def _flush(self) -> None:
-        relative = f"{self._split}/{len(self._shards):05d}.parquet"
-        path = self._output / relative
-        atomic.write_file(path, pl.DataFrame(self._rows, schema=SCHEMA).write_parquet)
-        self._shards.append(Shard(relative, self._split, len(self._rows), self._bytes, atomic.sha256(path)))
-        self._rows, self._bytes = [], 0
 
 
 def _warn(manifest: Manifest, named_by_users: set[str]) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 
 from clinical_modernbert import atomic
-from clinical_modernbert.corpus.merge import Split
 from clinical_modernbert.corpus.pairs import PairFile
-from clinical_modernbert.corpus.staging import Refusal
+from clinical_modernbert.corpus.reading import Refusal
+from clinical_modernbert.corpus.records import Split
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.sources import Access
 
@@ -34,7 +34,11 @@ class Shard:
 
 @dataclass(frozen=True)
 class SourceSummary:
-    """What came of one source: documents read and kept, UTF-8 bytes kept, reasons and counts of the dropped."""
+    """What came of one source: documents read and kept, UTF-8 bytes kept, reasons and counts of the dropped.
+
+    `phi` has kind -> [documents, places], where the corpus was scanned; `years`, `languages` and `lengths` count the documents kept, a
+    length being the number of bits of that of the text in bytes (11: from 1,024 to 2,047).
+    """
 
     name: str
     licence: str
@@ -43,6 +47,29 @@ class SourceSummary:
     kept: dict[Split, int]
     bytes: int
     dropped: dict[str, int]
+    phi: dict[str, list[int]] = field(default_factory=dict)
+    years: dict[str, int] = field(default_factory=dict)
+    languages: dict[str, int] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Clusters of equal and nearly equal documents, of which one was kept: size -> clusters; the largest as (id of the kept one, size)."""
+
+    clusters: dict[str, int] = field(default_factory=dict)
+    largest: list[tuple[str, int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class BenchmarkSummary:
+    """A benchmark that documents were compared with: its passages, those too short to find anything by, its runs of words, its ids."""
+
+    name: str
+    passages: int
+    too_short: int
+    runs: int
+    ids: int
 
 
 @dataclass(frozen=True)
@@ -56,6 +83,8 @@ class Manifest:
     refused: list[Refusal]
     held_out_concepts: int
     pairs: list[PairFile] = field(default_factory=list)
+    duplicates: Duplicates = field(default_factory=Duplicates)
+    benchmarks: list[BenchmarkSummary] = field(default_factory=list)
     format_version: int = FORMAT_VERSION
 
     @property
@@ -73,6 +102,11 @@ class Manifest:
         """Reason -> documents, over all sources."""
         reasons = sorted({reason for source in self.sources for reason in source.dropped})
         return {reason: sum(source.dropped.get(reason, 0) for source in self.sources) for reason in reasons}
+
+    @property
+    def bytes(self) -> int:
+        """UTF-8 bytes of all texts."""
+        return sum(shard.bytes for shard in self.shards)
 
     def documents(self, split: Split) -> int:
         """Documents of one split."""
@@ -110,6 +144,8 @@ class Manifest:
             refused=[Refusal(**item) for item in data["refused"]],
             held_out_concepts=data["held_out_concepts"],
             pairs=[PairFile(**item) for item in data.get("pairs", ())],
+            duplicates=Duplicates(**data.get("duplicates", {})),
+            benchmarks=[BenchmarkSummary(**item) for item in data.get("benchmarks", ())],
         )
 
 
@@ -135,9 +171,18 @@ class Corpus:
         for shard in self.manifest.shards:
             if shard.split == split:
                 path = self.folder / shard.path
-                if not path.is_file() or atomic.sha256(path) != shard.sha256:
-                    raise DataError(f"missing or changed shard ({path}). Build the corpus again with --overwrite.")
+                if not self._intact(shard):
+                    raise DataError(f"missing or changed shard ({path}). Run `cmbert corpus build` again: it makes what is missing.")
                 yield shard, pl.read_parquet(path)
+
+    def damaged(self) -> list[str]:
+        """Files that are missing or changed."""
+        files: list[Shard | PairFile] = [*self.manifest.shards, *self.manifest.pairs]
+        return [file.path for file in files if not self._intact(file)]
+
+    def _intact(self, file: Shard | PairFile) -> bool:
+        path = self.folder / file.path
+        return path.is_file() and atomic.sha256(path) == file.sha256
 
     def texts(self, split: Split = "train") -> Iterator[str]:
         """The texts of one split, in order."""
@@ -153,9 +198,9 @@ class Corpus:
         for file in self.manifest.pairs:
             if file.path == f"pairs/{name}.parquet":
                 path = self.folder / file.path
-                if path.is_file() and atomic.sha256(path) == file.sha256:
+                if self._intact(file):
                     return path
-                raise DataError(f"missing or changed file ({path}). Build the corpus again with --overwrite.")
+                raise DataError(f"missing or changed file ({path}). Run `cmbert corpus build` again: it makes what is missing.")
         raise DataError(
             f"the corpus has no pairs ({self.folder}). Build it with code tables or abstracts among its sources, "
             "or train without them: --set alignment.enabled=false."

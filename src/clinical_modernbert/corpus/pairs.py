@@ -4,7 +4,6 @@
 they speak of. A pair that touches a held-out concept is validation, and no training pair contains a synonym of one.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from clinical_modernbert import atomic
-from clinical_modernbert.corpus.merge import HELD_OUT, SPLITS, Plan, Row, Split
+from clinical_modernbert.corpus.concepts import Concepts
+from clinical_modernbert.corpus.records import HELD_OUT, SPLITS, Row, Split
 from clinical_modernbert.corpus.settings import PairKind
 from clinical_modernbert.corpus.split import words
 from clinical_modernbert.sources.codes.entry import concept_id, sentence
@@ -25,7 +25,6 @@ CONCEPTS = pl.Schema(
 )
 SAME_WORDS = "same_words"
 """Both texts of a pair have the same words: nothing to learn."""
-_PART_BYTES = 32 * 2**20
 _SYNONYM_KIND: Mapping[str, PairKind] = {"ICD-10-CM": "inclusion_term"}
 
 
@@ -50,9 +49,8 @@ class PairFile:
     dropped: dict[str, int]
 
 
-def pairs_of(row: Row, split: Split, found: Plan) -> Iterator[tuple[Split, Pair]]:
-    """All pairs that one kept document gives, each with its split."""
-    metadata = json.loads(row["metadata"])
+def pairs_of(row: Row, metadata: dict[str, Any], split: Split, found: Concepts) -> Iterator[tuple[Split, Pair]]:
+    """All pairs that one document gives, each with its split."""
     if concept := metadata.get("concept"):
         yield from _of_concept(concept, metadata, row["source"], split, found)
     elif paragraphs := metadata.get("abstract_paragraphs"):
@@ -64,7 +62,7 @@ def pairs_of(row: Row, split: Split, found: Plan) -> Iterator[tuple[Split, Pair]
             yield split, Pair(row["id"], row["text"], "\n".join(known), "note_codes", row["source"])
 
 
-def _of_concept(concept: str, metadata: dict[str, Any], source: str, split: Split, found: Plan) -> Iterator[tuple[Split, Pair]]:
+def _of_concept(concept: str, metadata: dict[str, Any], source: str, split: Split, found: Concepts) -> Iterator[tuple[Split, Pair]]:
     system, name = metadata["system"], metadata["name"]
     for synonym in metadata["synonyms"]:
         yield split, Pair(concept, name, synonym, _SYNONYM_KIND.get(system, "synonym"), source)
@@ -79,79 +77,61 @@ def _of_concept(concept: str, metadata: dict[str, Any], source: str, split: Spli
 
 
 class PairWriter:
-    """Collects the pairs of a corpus in parts under `staging`, then writes them to `output`/pairs."""
+    """Collects the pairs that the documents of one shard give."""
 
-    def __init__(self, staging: Path, output: Path, kinds: Sequence[PairKind], found: Plan) -> None:
-        self._output, self._kinds, self._found = output, frozenset(kinds), found
-        self._sides = {split: _Side(staging / split) for split in SPLITS}
-        self._concepts: dict[str, dict[str, Any]] = {}
+    def __init__(self, kinds: Sequence[PairKind], concepts: Concepts) -> None:
+        self._kinds, self._known = frozenset(kinds), concepts
+        self._pairs: dict[Split, list[Pair]] = {split: [] for split in SPLITS}
+        self._dropped: dict[Split, Counter[str]] = {split: Counter() for split in SPLITS}
+        self._concepts: list[dict[str, Any]] = []
 
-    def add(self, row: Row, split: Split) -> None:
-        """Take what one kept document gives."""
+    def add(self, row: Row, metadata: dict[str, Any], split: Split) -> None:
+        """Take what one document gives."""
         if not self._kinds:
             return
-        self._note_concept(json.loads(row["metadata"]), split)
-        for side, pair in pairs_of(row, split, self._found):
+        if concept := metadata.get("concept"):
+            parents = [concept_id(metadata["system"], code) for code in metadata["parents"]]
+            named = {name: metadata[name] for name in ("system", "code", "name", "chapter")}
+            self._concepts.append({"concept": concept, **named, "split": split, "parents": parents})
+        for side, pair in pairs_of(row, metadata, split, self._known):
             if pair.kind in self._kinds:
-                self._sides[side].add(pair, self._fault(side, pair))
+                if fault := self._fault(side, pair):
+                    self._dropped[side][fault] += 1
+                else:
+                    self._pairs[side].append(pair)
 
-    def close(self) -> list[PairFile]:
-        """Write the files; none where the corpus gives no pair."""
-        if not any(side.kinds for side in self._sides.values()):
-            return []
-        files = [
-            _write(
-                self._output, f"pairs/{split}.parquet", side.frame(), dict(sorted(side.kinds.items())), dict(sorted(side.dropped.items()))
-            )
-            for split, side in self._sides.items()
-        ]
-        concepts = pl.LazyFrame(list(self._concepts.values()), schema=CONCEPTS)
-        return [*files, _write(self._output, "pairs/concepts.parquet", concepts, {}, {})]
+    def write(self, folder: Path) -> dict[str, dict[str, Counter[str]]]:
+        """Write `pairs-SPLIT.parquet` and `concepts.parquet`; split -> kinds and reasons of the dropped, with their counts."""
+        pl.DataFrame(self._concepts, schema=CONCEPTS).write_parquet(folder / "concepts.parquet")
+        for split, pairs in self._pairs.items():
+            pl.DataFrame(pairs, schema=SCHEMA, orient="row").write_parquet(folder / f"pairs-{split}.parquet")
+        return {
+            split: {"kinds": Counter(pair.kind for pair in self._pairs[split]), "dropped": self._dropped[split]} for split in self._pairs
+        }
 
     def _fault(self, split: Split, pair: Pair) -> str | None:
         if words(pair.anchor) == words(pair.positive):
             return SAME_WORDS
-        held_out = self._found.synonyms
+        held_out = self._known.synonyms
         return HELD_OUT if split == "train" and (held_out.occur_in(pair.anchor) or held_out.occur_in(pair.positive)) else None
 
-    def _note_concept(self, metadata: dict[str, Any], split: Split) -> None:
-        if concept := metadata.get("concept"):
-            parents = [concept_id(metadata["system"], code) for code in metadata["parents"]]
-            known = {name: metadata[name] for name in ("concept", "system", "code", "name", "chapter")}
-            self._concepts.setdefault(concept, {**known, "split": split, "parents": parents})
 
-
-class _Side:
-    """The pairs of one split: in memory up to `_PART_BYTES`, the others in parts on disk."""
-
-    def __init__(self, folder: Path) -> None:
-        self.kinds: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
-        self._folder = folder
-        self._rows: list[Pair] = []
-        self._bytes = 0
-        self._parts: list[Path] = []
-
-    def add(self, pair: Pair, fault: str | None) -> None:
-        if fault:
-            self.dropped[fault] += 1
-            return
-        self.kinds[pair.kind] += 1
-        self._rows.append(pair)
-        self._bytes += len(pair.anchor) + len(pair.positive)
-        if self._bytes >= _PART_BYTES:
-            self._flush()
-
-    def frame(self) -> pl.LazyFrame:
-        """All pairs, in order."""
-        self._flush()
-        return pl.scan_parquet(self._parts)
-
-    def _flush(self) -> None:
-        path = self._folder / f"{len(self._parts):05d}.parquet"
-        atomic.write_file(path, pl.DataFrame(self._rows, schema=SCHEMA, orient="row").write_parquet)
-        self._parts.append(path)
-        self._rows, self._bytes = [], 0
+def join_pairs(shards: Sequence[tuple[Path, dict[str, dict[str, dict[str, int]]]]], output: Path) -> list[PairFile]:
+    """`output`/pairs from what `PairWriter.write` left in each shard's folder; nothing where no shard gives a pair."""
+    if not any(counts["kinds"] for _, written in shards for counts in written.values()):
+        return []
+    files = []
+    for split in SPLITS:
+        found: dict[str, Counter[str]] = {"kinds": Counter(), "dropped": Counter()}
+        for _, written in shards:
+            for name, counts in found.items():
+                counts.update(written[split][name])
+        pairs = pl.scan_parquet([folder / f"pairs-{split}.parquet" for folder, _ in shards])
+        files.append(
+            _write(output, f"pairs/{split}.parquet", pairs, **{name: dict(sorted(counts.items())) for name, counts in found.items()})
+        )
+    concepts = pl.read_parquet([folder / "concepts.parquet" for folder, _ in shards])
+    return [*files, _write(output, "pairs/concepts.parquet", concepts.unique("concept", keep="first", maintain_order=True).lazy(), {}, {})]
 
 
 def _write(output: Path, relative: str, frame: pl.LazyFrame, kinds: dict[str, int], dropped: dict[str, int]) -> PairFile:

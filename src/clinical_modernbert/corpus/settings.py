@@ -1,9 +1,12 @@
 """What `cmbert corpus build` reads."""
 
+from datetime import date
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from clinical_modernbert.corpus.decontamination import Benchmark
+from clinical_modernbert.corpus.text.quality import QualitySettings
 from clinical_modernbert.settings import Settings
 from clinical_modernbert.sources import AnySource, Files
 
@@ -13,20 +16,44 @@ PAIR_KINDS: tuple[PairKind, ...] = get_args(PairKind)
 
 
 class CorpusSettings(Settings):
-    """A corpus: where its text comes from and how it is split."""
+    """A corpus: where its text comes from, which of it stays, how it is split, and who does the work."""
 
     sources: Annotated[list[AnySource], Field(min_length=1)]
-    """Read in this order; where texts are equal, the first one stays."""
+    """Read in this order; where texts are equal or nearly so, the first one stays."""
     validation_fraction: float = Field(0.01, ge=0, lt=1)
     """Share of patients (of documents, where no patient is known) in the validation split, chosen by hash; not for code tables."""
+    validation_from: date | None = None
+    """Documents of this day and later are validation too; earlier ones of the same patients are dropped."""
     held_out_concepts: float = Field(0.05, ge=0, lt=1)
     """Share of code-table concepts whose entries are validation, and whose synonyms stand in no training document."""
+    retracted: Literal["keep", "drop"] = "keep"
+    """What becomes of retracted articles."""
+    languages: list[str] = Field(default_factory=list)
+    """Keep only documents whose text is in one of these languages (ISO 639-3, such as `eng`); empty: all, and none is looked at."""
+    quality: QualitySettings | None = Field(default_factory=QualitySettings)
+    """Rules against rubbish; null: none. Never for code tables."""
+    sections: bool = True
+    """Note the section headers of a text in its metadata; they stay in the text."""
+    near_duplicates: float | None = Field(0.8, gt=0.3, le=1)
+    """Drop a document whose runs of five words are this similar (Jaccard) to another's that stays; null: keep it. Not for code tables."""
+    copied_forward: float | None = Field(None, gt=0.5, le=1)
+    """Drop a note if this share of its runs of five words stands in another note of the same patient."""
+    decontaminate: list[Benchmark] = Field(default_factory=list)
+    """Drop documents that share 13 words in a row, or a PMID, PMCID or DOI, with one of these benchmarks."""
+    phi: Literal["ignore", "report", "refuse"] = "ignore"
+    """`report`: count by kind what looks like an identifier of a patient; `refuse`: build nothing where anything does."""
     pairs: list[PairKind] = Field(default_factory=lambda: list(PAIR_KINDS))
     """Kinds of text pairs written to `pairs/` for alignment; empty: none."""
     seed: int = 0
     """Enters the hashes of the split."""
     shard_megabytes: int = Field(64, ge=1)
     """Text of one Parquet shard, before compression."""
+    executor: Literal["local", "ray"] = Field("local", exclude=True)
+    """Who does the work: processes of this machine, or a Ray cluster. The corpus is the same, byte for byte."""
+    workers: int | None = Field(None, ge=1, exclude=True)
+    """Processes of `local`; null: one for each core, or none but this one where there is little to read."""
+    ray_address: str = Field("auto", exclude=True)
+    """The cluster of `ray`: `auto` for the one that this machine belongs to, or `ray://HOST:10001`."""
 
     @model_validator(mode="after")
     def _files_have_names_of_their_own(self) -> "CorpusSettings":

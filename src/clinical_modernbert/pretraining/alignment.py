@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, softplus
 
 from clinical_modernbert.batching import Cursor, PairBatch, PairLoader
-from clinical_modernbert.corpus.merge import Split
+from clinical_modernbert.corpus.records import Split
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.model.pooling import mean_pool

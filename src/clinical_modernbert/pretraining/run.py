@@ -15,7 +15,7 @@ import clinical_modernbert
 from clinical_modernbert import atomic, settings
 from clinical_modernbert.batching import CodeEntries, TokenStore
 from clinical_modernbert.corpus import Corpus
-from clinical_modernbert.corpus.merge import SPLITS
+from clinical_modernbert.corpus.records import SPLITS
 from clinical_modernbert.errors import CheckpointError, ConfigError, DataError
 from clinical_modernbert.model import memory
 from clinical_modernbert.model.device import choose_device

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from itertools import takewhile
-from pathlib import Path
 from typing import Literal
 
 from pydantic import ConfigDict
@@ -12,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from clinical_modernbert.sources import jats
 from clinical_modernbert.sources.document import Access, Document, Json, Record, Rejection
 from clinical_modernbert.sources.json_lines import numbered_objects
-from clinical_modernbert.sources.opening import list_files
+from clinical_modernbert.sources.opening import InputPath, Location, list_files
 from clinical_modernbert.sources.xml_stream import elements
 
 _JSON_LINES = (".jsonl", ".jsonl.gz")
@@ -26,7 +25,7 @@ class Articles:
     References, tables' cells and figures' pictures are left out, captions stay. Each article's own licence is in `metadata["licence"]`.
     """
 
-    path: Path
+    path: InputPath
     """JATS (`.nxml`, `.xml`) or `.jsonl` with `abstract[{label,text}]` and `body[{section,paragraphs}]`, plain or `.gz`; or a folder."""
     type: Literal["articles"] = field(default="articles", kw_only=True)
     """Kind of source."""
@@ -39,10 +38,10 @@ class Articles:
     def name(self) -> str:
         return "articles"
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[Location]:
         return list_files(self.path, (*_JSON_LINES, *_XML))
 
-    def read(self, path: Path) -> Iterator[Record]:
+    def read(self, path: Location) -> Iterator[Record]:
         if path.name.endswith(_JSON_LINES):
             yield from self._json_lines(path)
             return
@@ -53,7 +52,7 @@ class Articles:
             else:
                 yield self._document(article.sections, article.metadata, fallback=f"{path.name}-{number}")
 
-    def _json_lines(self, path: Path) -> Iterator[Record]:
+    def _json_lines(self, path: Location) -> Iterator[Record]:
         for item in numbered_objects(path):
             if isinstance(item, Rejection):
                 yield item

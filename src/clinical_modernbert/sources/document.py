@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, Union
+
+from clinical_modernbert.sources.opening import Location
 
 Access = Literal["open", "credentialed"]
 Json: TypeAlias = Union[str, int, float, bool, Sequence["Json"], Mapping[str, "Json"], None]
@@ -17,7 +18,8 @@ class Document:
     `id` starts with the source's name (`pubmed:31452104`); `patient` groups the documents of one person. A concept of a code
     table carries `concept` (`ICD-10-CM:E11.9`), `name`, `synonyms` (list of text), `definition`, `parents` and `chapter` in its
     metadata, a record with versions `version`, a text of a title and an abstract `abstract_paragraphs` (how many of the paragraphs
-    behind the title are the abstract), a note whose diagnoses are known `codes` (list of concepts).
+    behind the title are the abstract), a note whose diagnoses are known `codes` (list of concepts), one whose day is known `time`
+    (ISO 8601: when it was written), a text whose language its source names `language`, an article `retracted` (true or false).
     """
 
     id: str
@@ -66,14 +68,14 @@ class Source(Protocol):
     def licence(self) -> str:
         """Licence or terms, in a few words, for manifests and model cards."""
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[Location]:
         """Input files in the order in which they must be read.
 
         Raises:
             DataError: the path does not exist or holds no file of this kind.
         """
 
-    def read(self, path: Path) -> Iterator[Record]:
+    def read(self, path: Location) -> Iterator[Record]:
         """The records of one file, in order, in bounded memory.
 
         Raises:

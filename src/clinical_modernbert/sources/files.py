@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from datetime import date, time
-from pathlib import Path
 from typing import Literal
 
 from pydantic import ConfigDict
@@ -14,7 +13,8 @@ from clinical_modernbert.errors import DataError
 from clinical_modernbert.sources import tables
 from clinical_modernbert.sources.document import Access, Document, Json, Record, Rejection
 from clinical_modernbert.sources.json_lines import numbered_objects
-from clinical_modernbert.sources.opening import MAX_LINE_BYTES, list_files, open_bytes
+from clinical_modernbert.sources.opening import MAX_LINE_BYTES, InputPath, Location, list_files, open_bytes
+from clinical_modernbert.sources.visits import iso_time
 
 _JSON_LINES = (".jsonl", ".jsonl.gz")
 _SUFFIXES = (*_JSON_LINES, ".txt", *tables.SUFFIXES)
@@ -29,7 +29,7 @@ class Files:
     is its path without the ending.
     """
 
-    path: Path
+    path: InputPath
     """One `.jsonl`, `.jsonl.gz`, `.txt`, `.csv`, `.csv.gz` or `.parquet` file, or a folder of them."""
     type: Literal["files"] = field(default="files", kw_only=True)
     """Kind of source."""
@@ -41,36 +41,41 @@ class Files:
     """Column that identifies a record within this source."""
     patient_column: str | None = field(default=None, kw_only=True)
     """Column that identifies the patient, so that no patient is in training and validation at once."""
+    time_column: str | None = field(default=None, kw_only=True)
+    """Column that says when the text was written, as an ISO 8601 date or date with time; another value counts as not known."""
     access: Access = field(default="credentialed", kw_only=True)
     """Set to `open` only for text that anybody may read; the safe default marks all that is made from it."""
     licence: str = field(default="not stated", kw_only=True)
     """Terms, for the manifest and the model card."""
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[Location]:
         return list_files(self.path, _SUFFIXES)
 
-    def read(self, path: Path) -> Iterator[Record]:
+    def read(self, path: Location) -> Iterator[Record]:
         if path.suffix == ".txt":
             yield self._text_file(path)
-        elif path.name.endswith(_JSON_LINES):
-            for item in numbered_objects(path):
-                yield item if isinstance(item, Rejection) else self._record(path, f"line {item[0]}", item[0], item[1])
+            return
+        items: Iterator[tuple[int, Mapping[str, object]] | Rejection]
+        if path.name.endswith(_JSON_LINES):
+            kind, items = "line", numbered_objects(path)
         else:
-            columns = tables.column_names(path)
-            for column in self._named_columns():
-                if column not in columns:
-                    raise DataError(f"{path}: {self._absent(column, columns)}")
-            for number, row in tables.numbered_rows(path):
-                yield self._record(path, f"row {number}", number, row)
+            for setting, column in self._columns().items():
+                tables.require(path, [column], f"Set {setting}.", text=[column] if setting == "text_column" else [])
+            kind, items = "row", tables.numbered_rows(path)
+        for item in items:
+            yield item if isinstance(item, Rejection) else self._record(path, f"{kind} {item[0]}", *item)
 
-    def _named_columns(self) -> list[str]:
-        return [column for column in (self.text_column, self.id_column, self.patient_column) if column is not None]
+    def _columns(self) -> dict[str, str]:
+        """Setting -> the column that it names."""
+        named = {
+            "text_column": self.text_column,
+            "id_column": self.id_column,
+            "patient_column": self.patient_column,
+            "time_column": self.time_column,
+        }
+        return {setting: column for setting, column in named.items() if column is not None}
 
-    def _absent(self, column: str, found: list[str]) -> str:
-        setting = {self.patient_column: "patient_column", self.id_column: "id_column", self.text_column: "text_column"}[column]
-        return f"no {column!r} column (found {', '.join(found[:12])}). Set {setting}."
-
-    def _text_file(self, path: Path) -> Record:
+    def _text_file(self, path: Location) -> Record:
         with open_bytes(path) as stream:
             content = stream.read(MAX_LINE_BYTES + 1)
         if len(content) > MAX_LINE_BYTES:
@@ -83,10 +88,11 @@ class Files:
             return Rejection(str(path), "the whole file", "NUL character in the text")
         return Document(f"{self.name}:{self._relative(path).removesuffix('.txt')}", text, self.name, self.access)
 
-    def _record(self, path: Path, where: str, number: int, row: Mapping[str, object]) -> Record:
-        for column in self._named_columns():
-            if column not in row:
-                return Rejection(str(path), where, self._absent(column, list(row)))
+    def _record(self, path: Location, where: str, number: int, row: Mapping[str, object]) -> Record:
+        columns = self._columns()
+        for setting, column in columns.items():
+            if column not in row and setting != "time_column":
+                return Rejection(str(path), where, f"no {column!r} column ({tables.shown(row.keys())}). Set {setting}.")
         text = row[self.text_column]
         if text is not None and not isinstance(text, str):
             return Rejection(str(path), where, f"{self.text_column!r} holds {type(text).__name__}, not text")
@@ -96,19 +102,20 @@ class Files:
         if key is None or key == "":
             return Rejection(str(path), where, f"empty {self.id_column!r}")
         patient = None if self.patient_column is None else row[self.patient_column]
-        named = set(self._named_columns())
-        metadata = {column: plain for column, value in row.items() if column not in named and (plain := _plain(value)) is not None}
+        written = iso_time(row.get(self.time_column)) if self.time_column else None
+        taken = {column for setting, column in columns.items() if written or setting != "time_column"}
+        others = {column: plain for column, value in row.items() if column not in taken and (plain := _plain(value)) is not None}
         return Document(
             f"{self.name}:{key}",
             text or "",
             self.name,
             self.access,
             patient=None if patient is None else str(patient),
-            metadata={"columns": metadata} if metadata else {},
+            metadata=({"time": written} if written else {}) | ({"columns": others} if others else {}),
         )
 
-    def _relative(self, path: Path) -> str:
-        return path.name if self.path.is_file() else path.relative_to(self.path).as_posix()
+    def _relative(self, path: Location) -> str:
+        return path.name if path == self.path else path.as_posix().removeprefix(self.path.as_posix().rstrip("/") + "/")
 
 
 def _plain(value: object) -> Json:

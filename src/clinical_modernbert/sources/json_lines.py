@@ -3,16 +3,15 @@
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NoReturn
 
 from clinical_modernbert.sources.document import Json, Rejection
-from clinical_modernbert.sources.opening import numbered_lines
+from clinical_modernbert.sources.opening import Location, numbered_lines
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def numbered_objects(path: Path) -> Iterator[tuple[int, dict[str, Json]] | Rejection]:
+def numbered_objects(path: Location) -> Iterator[tuple[int, dict[str, Json]] | Rejection]:
     """Each object with its line number; a line that is no JSON object is a `Rejection`, an empty line is nothing.
 
     Raises:
@@ -43,6 +42,6 @@ def _refuse(constant: str) -> NoReturn:
 def _encodable(value: Json) -> bool:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, RecursionError):
         return False
     return True

@@ -4,34 +4,44 @@ Nothing outside of the file is ever read: no DTD, no entity, no network.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.sources.opening import open_bytes
+from clinical_modernbert.sources.opening import MAX_LINE_BYTES, Bounded, Location, TooLongError, open_bytes
 
 if TYPE_CHECKING:
     from lxml import etree
 
 
-def elements(path: Path, tags: Sequence[str], roots: Sequence[str]) -> Iterator["etree._Element"]:
+def elements(path: Location, tags: Sequence[str], roots: Sequence[str]) -> Iterator["etree._Element"]:
     """Each element named in `tags` as soon as it is complete; comments and processing instructions are left out.
 
     An element and all that stands before it is emptied when the next one is asked for, so memory does not grow with the file.
 
     Raises:
-        DataError: not XML, not closed, another root element than `roots`, damaged gzip. What came before stays valid.
+        DataError: not XML, not closed, another root element than `roots`, an element of more than `MAX_LINE_BYTES`, a text that is longer
+            than lxml allows, damaged gzip. What came before stays valid.
     """
     from lxml import etree
 
     with open_bytes(path) as stream:
+        bounded = Bounded(stream, MAX_LINE_BYTES)
         parser = etree.iterparse(
-            stream, tag=tags, resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
+            cast(BinaryIO, bounded),
+            tag=tags,
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            remove_comments=True,
+            remove_pis=True,
         )
         try:
             for _, element in parser:
                 yield element
                 _forget(element)
+                bounded.taken = 0
+        except TooLongError:
+            raise DataError(f"an element of more than {MAX_LINE_BYTES:,} bytes ({path}). Break it up.") from None
         except etree.XMLSyntaxError as error:
             line = f", line {error.lineno}" if error.lineno else ""
             raise DataError(f"not well-formed XML ({path}{line}). Fetch or export the file again.") from None
@@ -41,7 +51,9 @@ def elements(path: Path, tags: Sequence[str], roots: Sequence[str]) -> Iterator[
 
 def text_of(element: "etree._Element | None") -> str:
     """All text inside the element, tags removed, no character added or lost; empty for None."""
-    return "" if element is None else "".join(cast("Iterator[str]", element.itertext()))
+    if element is None:
+        return ""
+    return "".join(cast("Iterator[str]", element.itertext())) if len(element) else element.text or ""
 
 
 def holds_entity(element: "etree._Element") -> bool:

@@ -15,8 +15,9 @@ from pydantic.dataclasses import dataclass
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.sources.codes import delimited, icd10cm, obo
 from clinical_modernbert.sources.codes.entry import Entry
+from clinical_modernbert.sources.codes.template import load_template
 from clinical_modernbert.sources.document import Access, Deletion, Document, Record, Rejection
-from clinical_modernbert.sources.opening import list_files
+from clinical_modernbert.sources.opening import InputPath, Location, list_files
 
 CodeSystem = Literal[
     "icd10cm",
@@ -31,7 +32,7 @@ CodeSystem = Literal[
     "disease-ontology",
     "csv",
 ]
-Reader = Callable[[Path], Iterator[Entry | Rejection]]
+Reader = Callable[[Location], Iterator[Entry | Rejection]]
 
 
 @plain_dataclass(frozen=True, slots=True)
@@ -44,11 +45,11 @@ class _Table:
     package: tuple[str, str, str] | None = None
 
 
-def _hpo(path: Path) -> Iterator[Entry | Rejection]:
+def _hpo(path: Location) -> Iterator[Entry | Rejection]:
     return obo.read(path, "HPO")
 
 
-def _disease_ontology(path: Path) -> Iterator[Entry | Rejection]:
+def _disease_ontology(path: Location) -> Iterator[Entry | Rejection]:
     return obo.read(path, "DOID") if ".obo" in path.suffixes else delimited.disease_ontology(path)
 
 
@@ -89,14 +90,14 @@ class Codes:
     A term that its publisher made obsolete is a `Deletion`.
     """
 
-    path: Path | None = None
+    path: InputPath | None = None
     """The table, or the folder that holds it. `icd10cm` and `hpo` need none: they come with the installation."""
     system: CodeSystem = field(kw_only=True)
     """Which table this is; it decides how the file is read."""
     type: Literal["codes"] = field(default="codes", kw_only=True)
     """Kind of source."""
-    template: Literal["sentence", "full"] = field(default="full", kw_only=True)
-    """`sentence`: `ICD 9 code for 250.00: Diabetes mellitus ...`; `full` adds chapter, parents, synonyms, definition and notes."""
+    template: str = field(default="full", kw_only=True)
+    """`sentence`: `ICD 9 code for 250.00: Diabetes ...`; `full`: all that the table knows; or the path of a template file of your own."""
     code_column: str | None = field(default=None, kw_only=True)
     """With `system: csv`, the column of the codes."""
     description_column: str | None = field(default=None, kw_only=True)
@@ -107,6 +108,12 @@ class Codes:
     """Code tables hold no patient; set otherwise for a licensed one."""
     licence: str = field(default="", kw_only=True)
     """Terms, for the manifest and the model card; those of the system where not given."""
+
+    @field_validator("template")
+    @classmethod
+    def _readable(cls, template: str) -> str:
+        load_template(template)
+        return template
 
     @field_validator("licence")
     @classmethod
@@ -129,13 +136,14 @@ class Codes:
     def name(self) -> str:
         return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-") if self.label else self.system
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[Location]:
         if self.path is None:
             return [_installed(self.system)]
         suffixes = _plain_and_gz(".csv", ".tsv") if self.system == "csv" else _TABLES[self.system].suffixes
         return list_files(self.path, suffixes)
 
-    def read(self, path: Path) -> Iterator[Record]:
+    def read(self, path: Location) -> Iterator[Record]:
+        template = load_template(self.template)
         for entry in self._entries(path):
             if isinstance(entry, Rejection):
                 yield entry
@@ -144,10 +152,9 @@ class Codes:
             if entry.obsolete:
                 yield Deletion(document_id)
             else:
-                text = entry.sentence() if self.template == "sentence" else entry.full()
-                yield Document(document_id, text, self.name, self.access, metadata=entry.metadata())
+                yield Document(document_id, template.fill(entry.values()), self.name, self.access, metadata=entry.metadata())
 
-    def _entries(self, path: Path) -> Iterator[Entry | Rejection]:
+    def _entries(self, path: Location) -> Iterator[Entry | Rejection]:
         if self.code_column and self.description_column and self.label:
             return delimited.any_csv(path, self.code_column, self.description_column, self.label)
         return _TABLES[self.system].read(path)

@@ -1,9 +1,10 @@
-"""In: one row or node of a code table. Out: its text by a template, its metadata. Next: `Codes.read`."""
+"""In: one row or node of a code table. Out: the values that a template fills in, its metadata. Next: `Codes.read`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from clinical_modernbert.sources.codes.template import PLACEHOLDERS, load_template
 from clinical_modernbert.sources.document import Json
 
 _JOINT = re.compile(r"(?<=[.:]); ")
@@ -23,12 +24,15 @@ def concept_id(system: str, code: str) -> str:
 
 def sentence(system: str, code: str, name: str) -> str:
     """The paper's sentence: `ICD 9 code for 250.00: Diabetes mellitus without mention of complication, ...`."""
-    return f"{_CALLED.get(system, f'{system} code')} for {code}: {name}"
+    return load_template("sentence").fill(Entry(system, code, name).values())
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One concept of a code system. `obsolete` entries have no text of their own: their publisher withdrew them."""
+    """One concept of a code system. `obsolete` entries have no text of their own: their publisher withdrew them.
+
+    `notes` are the values of further placeholders of a template.
+    """
 
     system: str
     code: str
@@ -46,20 +50,21 @@ class Entry:
         """See `concept_id`."""
         return concept_id(self.system, self.code)
 
-    def sentence(self) -> str:
-        """See the function of this name."""
-        return sentence(self.system, self.code, self.name)
-
-    def full(self) -> str:
-        """The sentence, then what else the table knows, one kind on a line."""
-        return "\n".join((self.sentence(), *(f"{label}: {_JOINT.sub(' ', '; '.join(values))}" for label, values in self._lines())))
-
-    def _lines(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        parents = tuple(f"{name} ({code})" if name else code for code, name in self.parents)
-        known = (("Chapter", (self.chapter,)), ("Part of", parents), ("Also called", self.synonyms), ("Definition", (self.definition,)))
-        for label, values in (*known, *self.notes):
-            if any(values):
-                yield label, values
+    def values(self) -> dict[str, str]:
+        """The value of every placeholder; empty where the table knows none."""
+        return {
+            **dict.fromkeys(PLACEHOLDERS, ""),
+            "kind": _CALLED.get(self.system, f"{self.system} code"),
+            "system": self.system,
+            "concept": self.concept,
+            "code": self.code,
+            "name": self.name,
+            "chapter": _joined([self.chapter]),
+            "parents": _joined(f"{name} ({code})" if name else code for code, name in self.parents),
+            "synonyms": _joined(self.synonyms),
+            "definition": _joined([self.definition]),
+            **{placeholder: _joined(values) for placeholder, values in self.notes},
+        }
 
     def metadata(self) -> dict[str, Json]:
         """The contract with alignment and analysis; the same keys for every system."""
@@ -73,3 +78,8 @@ class Entry:
             "parents": [code for code, _ in self.parents],
             "chapter": self.chapter or None,
         }
+
+
+def _joined(values: Iterable[str]) -> str:
+    """Values behind each other; one that ends in a full stop or a colon needs no semicolon."""
+    return _JOINT.sub(" ", "; ".join(values))

@@ -1,52 +1,6 @@
-"""In: an ICD code as tables spell it. Out: the code with its dot, the title of its chapter. Next: readers of code tables."""
+"""In: a code as tables spell it. Out: the code with its dot, and the codes above it that it spells. Next: readers of code tables."""
 
-from bisect import bisect_right
-
-_ICD9 = (
-    ("001", "Infectious and parasitic diseases"),
-    ("140", "Neoplasms"),
-    ("240", "Endocrine, nutritional and metabolic diseases, and immunity disorders"),
-    ("280", "Diseases of the blood and blood-forming organs"),
-    ("290", "Mental disorders"),
-    ("320", "Diseases of the nervous system and sense organs"),
-    ("390", "Diseases of the circulatory system"),
-    ("460", "Diseases of the respiratory system"),
-    ("520", "Diseases of the digestive system"),
-    ("580", "Diseases of the genitourinary system"),
-    ("630", "Complications of pregnancy, childbirth, and the puerperium"),
-    ("680", "Diseases of the skin and subcutaneous tissue"),
-    ("710", "Diseases of the musculoskeletal system and connective tissue"),
-    ("740", "Congenital anomalies"),
-    ("760", "Certain conditions originating in the perinatal period"),
-    ("780", "Symptoms, signs, and ill-defined conditions"),
-    ("800", "Injury and poisoning"),
-    ("E000", "Supplementary classification of external causes of injury and poisoning"),
-    ("V01", "Supplementary classification of factors influencing health status and contact with health services"),
-)
-_ICD10 = (
-    ("A00", "Certain infectious and parasitic diseases"),
-    ("C00", "Neoplasms"),
-    ("D50", "Diseases of the blood and blood-forming organs and certain disorders involving the immune mechanism"),
-    ("E00", "Endocrine, nutritional and metabolic diseases"),
-    ("F01", "Mental, Behavioral and Neurodevelopmental disorders"),
-    ("G00", "Diseases of the nervous system"),
-    ("H00", "Diseases of the eye and adnexa"),
-    ("H60", "Diseases of the ear and mastoid process"),
-    ("I00", "Diseases of the circulatory system"),
-    ("J00", "Diseases of the respiratory system"),
-    ("K00", "Diseases of the digestive system"),
-    ("L00", "Diseases of the skin and subcutaneous tissue"),
-    ("M00", "Diseases of the musculoskeletal system and connective tissue"),
-    ("N00", "Diseases of the genitourinary system"),
-    ("O00", "Pregnancy, childbirth and the puerperium"),
-    ("P00", "Certain conditions originating in the perinatal period"),
-    ("Q00", "Congenital malformations, deformations and chromosomal abnormalities"),
-    ("R00", "Symptoms, signs and abnormal clinical and laboratory findings, not elsewhere classified"),
-    ("S00", "Injury, poisoning and certain other consequences of external causes"),
-    ("U00", "Codes for special purposes"),
-    ("V00", "External causes of morbidity"),
-    ("Z00", "Factors influencing health status and contact with health services"),
-)
+from collections.abc import Mapping
 
 
 def with_dot(code: str, digits_before: int) -> str:
@@ -59,8 +13,23 @@ def diagnosis(code: str, version: int) -> str:
     return with_dot(code, 4 if version == 9 and code.startswith("E") else 3)
 
 
-def chapter(code: str, version: int) -> str:
-    """Title of the chapter of a diagnosis code; empty for what stands before the first chapter."""
-    chapters = _ICD9 if version == 9 else _ICD10
-    position = bisect_right([start for start, _ in chapters], code.partition(".")[0])
-    return chapters[position - 1][1] if position else ""
+def above(system: str, code: str) -> list[str]:
+    """The codes that a code spells on the way up, nearest first; none in systems whose codes do not nest.
+
+    Example:
+        >>> above("ICD-10-CM", "E11.319"), above("ICD-10-PCS", "0016070")
+        (['E11.31', 'E11.3', 'E11'], ['001'])
+    """
+    if system == "ICD-10-PCS":
+        return [code[:3]] if len(code) > 3 else []
+    category, _, detail = code.partition(".")
+    if system not in ("ICD-9-CM", "ICD-10-CM") or not detail:
+        return []
+    return [*(f"{category}.{detail[:length]}" for length in range(len(detail) - 1, 0, -1)), category]
+
+
+def parents(system: str, code: str, names: Mapping[tuple[str, str], str]) -> tuple[tuple[str, str], ...]:
+    """The nearest code above that the table names, else the nearest that there can be: one ending in `X` only fills a gap."""
+    spelled = above(system, code)
+    known = [(parent, names[system, parent]) for parent in spelled if (system, parent) in names]
+    return tuple((known or [(parent, "") for parent in spelled if not parent.endswith("X")])[:1])

@@ -2,26 +2,26 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clinical_modernbert.sources.codes.entry import Entry
+from clinical_modernbert.sources.opening import Location
 from clinical_modernbert.sources.xml_stream import elements, text_of
 
 if TYPE_CHECKING:
     from lxml import etree
 
 _NOTES = (
-    ("Includes", ("includes",)),
-    ("Excludes", ("excludes1", "excludes2")),
-    ("Code first", ("codeFirst",)),
-    ("Code also", ("codeAlso",)),
-    ("Use additional", ("useAdditionalCode",)),
-    ("Note", ("notes",)),
+    ("includes", ("includes",)),
+    ("excludes", ("excludes1", "excludes2")),
+    ("code_first", ("codeFirst",)),
+    ("code_also", ("codeAlso",)),
+    ("use_additional", ("useAdditionalCode",)),
+    ("note", ("notes",)),
 )
 
 
-def read(path: Path) -> Iterator[Entry]:
+def read(path: Location) -> Iterator[Entry]:
     """Every `diag` element, parents before children: 46,881 in the edition of April 2026.
 
     Chapters and blocks are no entries but stand in the text of theirs; codes made by adding a seventh character are not spelt out.
@@ -43,7 +43,10 @@ def _entries(diag: "etree._Element", chapter: str, block: str, parents: tuple[tu
         synonyms=_lines(diag, "inclusionTerm"),
         parents=parents,
         chapter=chapter,
-        notes=(("Block", (block,)), *((label, tuple(note for tag in tags for note in _lines(diag, tag))) for label, tags in _NOTES)),
+        notes=(
+            ("block", (block,)),
+            *((placeholder, tuple(note for tag in tags for note in _lines(diag, tag))) for placeholder, tags in _NOTES),
+        ),
     )
     for child in diag.iterfind("diag"):
         yield from _entries(child, chapter, block, ((code, name),))

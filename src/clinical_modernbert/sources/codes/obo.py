@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.sources.codes.entry import Entry
-from clinical_modernbert.sources.opening import numbered_lines
+from clinical_modernbert.sources.opening import Location, numbered_lines
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(\w*)')
 _TOPS = frozenset(("HP:0000118", "HP:0000001", "DOID:4"))
@@ -15,7 +14,7 @@ _SAME_MEANING = frozenset(("EXACT", "RELATED"))
 Term = dict[str, list[str]]
 
 
-def read(path: Path, system: str) -> Iterator[Entry]:
+def read(path: Location, system: str) -> Iterator[Entry]:
     """Every term with its definition, parents, and synonyms of the scopes EXACT and RELATED (a broader or narrower one is none).
 
     `chapter` is the branch of the ontology on the way up by each term's first parent. Holds the file in memory.
@@ -37,7 +36,7 @@ def read(path: Path, system: str) -> Iterator[Entry]:
         )
 
 
-def _terms(path: Path) -> Iterator[Term]:
+def _terms(path: Location) -> Iterator[Term]:
     term: Term | None = None
     for number, line in numbered_lines(path):
         try:
