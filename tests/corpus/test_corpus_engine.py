@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.corpus import Corpus, CorpusSettings, build_corpus
-from clinical_modernbert.corpus.executor import Processes, run_all
+from clinical_modernbert.corpus.executor import Processes, RayCluster, run_all
 from clinical_modernbert.corpus.tasks import Journal, Task
+from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.progress import silent
 from clinical_modernbert.sources import Codes, Files
 
@@ -330,6 +331,12 @@ def test_a_ray_cluster_that_loses_a_node_gives_the_same_bytes(inputs, small_part
     assert done.returncode == 0, done.stderr[-2000:]
     assert "lost a node" in done.stdout
     assert tree(tmp_path / "found") == expected
+
+
+def test_a_cluster_that_does_not_answer_is_one_clear_error():
+    pytest.importorskip("ray", reason="ray is not installed")
+    with pytest.raises(ConfigError, match=r"no Ray cluster answers \(127\.0\.0\.1:9\)"):
+        RayCluster("127.0.0.1:9")
 
 
 def test_executor_and_workers_are_no_part_of_a_corpus(inputs, tmp_path):

@@ -1,5 +1,6 @@
 import base64
 import random
+import time
 from collections import Counter
 
 import pytest
@@ -90,9 +91,10 @@ def test_any_text_has_an_answer(text):
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("piece", ["a", "1", "\n", "Signed by \n", "D: \n", "a b ", "_", "A.B, ", "\ufffd"])
-def test_time_grows_with_the_length_alone(piece):
+def test_hostile_text_takes_seconds_at_most(piece):
+    began = time.process_time()
     faults(piece * (1_000_000 // len(piece)), LIMITS)
-    faults(piece * (1000 // len(piece)), LIMITS)
+    assert time.process_time() - began < 10
 
 
 def test_few_real_texts_are_dropped(shared_data):

@@ -95,14 +95,13 @@ def corpus(
 
     Example: cmbert bench corpus --documents 50000 -o bench.json
     """
-    import os
     import tempfile
 
+    from clinical_modernbert.cores import usable_cores
     from clinical_modernbert.corpus import CorpusSettings, build_corpus
     from clinical_modernbert.sources import Files
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    seconds: dict[int, list[float]] = {count: [] for count in workers or sorted({1, cores})}
+    seconds: dict[int, list[float]] = {count: [] for count in workers or sorted({1, usable_cores()})}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         size = _made_up_notes(folder / "notes.jsonl", documents, seed or 0)

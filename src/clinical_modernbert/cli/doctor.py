@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from clinical_modernbert.cli.options import Json
+from clinical_modernbert.cores import usable_cores
 from clinical_modernbert.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def machine(folder: Path) -> Iterator[Finding]:
     """Python, cores, memory, the disk under `folder` and the devices."""
     yield Finding("machine", "python", f"{platform.python_version()} ({sys.executable})")
     yield Finding("machine", "platform", platform.platform())
-    yield Finding("machine", "cores", str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()))
+    yield Finding("machine", "cores", str(usable_cores()))
     yield Finding("machine", "memory", f"{_memory_bytes() / 2**30:.1f} GiB")
     yield Finding("machine", "disk free", f"{shutil.disk_usage(folder).free / 2**30:.1f} GiB in {folder}")
     if util.find_spec("torch"):

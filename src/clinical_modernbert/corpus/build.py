@@ -5,7 +5,6 @@ read -> clean -> resolve -> write: each step is a list of tasks (`steps`); what 
 
 import json
 import logging
-import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from clinical_modernbert import atomic
+from clinical_modernbert.cores import usable_cores
 from clinical_modernbert.corpus import card, decontamination
 from clinical_modernbert.corpus.concepts import Concepts
 from clinical_modernbert.corpus.executor import Executor, InProcess, Processes, RayCluster
@@ -103,9 +103,8 @@ def _inputs(settings: CorpusSettings) -> tuple[list[Input], list[Refusal]]:
 def _executor(settings: CorpusSettings, inputs: Sequence[Input]) -> Executor:
     if settings.executor == "ray":
         return RayCluster(settings.ray_address)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     much = sum(one.size for one in inputs) >= _WORTH_PROCESSES
-    workers = settings.workers or (cores if much else 1)
+    workers = settings.workers or (usable_cores() if much else 1)
     return Processes(workers) if workers > 1 else InProcess()
 
 

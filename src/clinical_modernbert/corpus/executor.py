@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -213,8 +214,9 @@ class RayCluster:
         except ModuleNotFoundError:
             raise ConfigError("executor ray needs the package ray. Install it (pip install 'clinical-modernbert[ray]').") from None
         try:
+            _reach(address)
             ray.init(address=address, log_to_driver=False, configure_logging=False, runtime_env={"env_vars": _ONE_THREAD})
-        except (ConnectionError, ValueError, TimeoutError):
+        except (OSError, ValueError):
             raise ConfigError(f"no Ray cluster answers ({address}). Start one, or set ray_address to that of one.") from None
         self._ray = ray
         self._remote = ray.remote(max_retries=ATTEMPTS - 1)(answer)
@@ -237,6 +239,13 @@ class RayCluster:
     def close(self) -> None:
         """Leave the cluster."""
         self._ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise ConnectionError or TimeoutError where nobody listens: Ray itself would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=5).close()
 
 
 def serve() -> None:

@@ -16,6 +16,7 @@ from typing import IO, Self
 import numpy as np
 import numpy.typing as npt
 
+from clinical_modernbert.cores import usable_cores
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.tokenization.tokenizer import Tokenizer
 
@@ -57,11 +58,6 @@ def encode_batches(tokenizer: Tokenizer, batches: Iterable[Batch], processes: in
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Worker:

@@ -14,7 +14,7 @@ MIN_CHARACTERS = 40
 MAX_CHARACTERS = 500
 """How much of a text is looked at: half from its beginning, half from its middle."""
 
-# Of two letters (ISO 639-1), then of libraries, PubMed among them (ISO 639-2/B and two older ones).
+# Of two letters (ISO 639-1).
 _CODES = """
 aa:aar ab:abk ae:ave af:afr ak:aka am:amh an:arg ar:ara as:asm av:ava ay:aym az:aze ba:bak be:bel bg:bul bi:bis bm:bam bn:ben bo:bod br:bre
 bs:bos ca:cat ce:che ch:cha co:cos cr:cre cs:ces cu:chu cv:chv cy:cym da:dan de:deu dv:div dz:dzo ee:ewe el:ell en:eng eo:epo es:spa et:est
@@ -26,17 +26,15 @@ oc:oci oj:oji om:orm or:ori os:oss pa:pan pi:pli pl:pol ps:pus pt:por qu:que rm:
 sg:sag si:sin sk:slk sl:slv sm:smo sn:sna so:som sq:sqi sr:srp ss:ssw st:sot su:sun sv:swe sw:swa ta:tam te:tel tg:tgk th:tha ti:tir tk:tuk
 tl:tgl tn:tsn to:ton tr:tur ts:tso tt:tat tw:twi ty:tah ug:uig uk:ukr ur:urd uz:uzb ve:ven vi:vie vo:vol wa:wln wo:wol xh:xho yi:yid yo:yor
 za:zha zh:zho zu:zul
-alb:sqi arm:hye baq:eus bur:mya chi:zho cze:ces dut:nld fre:fra geo:kat ger:deu gre:ell ice:isl mac:mkd mao:mri may:msa per:fas rum:ron
-slo:slk tib:bod wel:cym scc:srp scr:hrv
 """
 _ISO_639_3: dict[str, str] = dict(re.findall(r"(\w+):(\w+)", _CODES))
 
 
 def iso_639_3(code: str) -> str:
-    """The ISO 639-3 code of a language given as `de`, `ger` or `deu`; any other code is returned as it is.
+    """The ISO 639-3 code of a language given as `de`; any other code is returned as it is.
 
     Example:
-        >>> [iso_639_3(code) for code in ("en", "ger", "spa")]
+        >>> [iso_639_3(code) for code in ("en", "de", "spa")]
         ['eng', 'deu', 'spa']
     """
     return _ISO_639_3.get(code, code)
