@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STAMP := .venv/installed
 
-.PHONY: help install quickstart test test-slow check bench against-trainer ablations open-model docs clean
+.PHONY: help install quickstart test test-slow check bench bench-corpus against-trainer ablations open-model docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 14
@@ -43,6 +43,12 @@ bench: $(STAMP)  ## the speed of tokenizing, encoding and pretraining beside oth
 	$(BIN)/python benchmarks/pretrain.py
 	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/where_time_goes.py
+	$(BIN)/python docs/generate.py
+
+bench-corpus: $(STAMP)  ## reading and deduplicating beside other tools, and the memory of a build: an hour
+	$(PIP) pubmed-parser datasketch
+	$(BIN)/python benchmarks/corpus.py
+	$(BIN)/python benchmarks/corpus_memory.py
 	$(BIN)/python docs/generate.py
 
 against-trainer: $(STAMP)  ## the same minutes of training beside transformers' Trainer and the paper's released loop: two hours on two cores

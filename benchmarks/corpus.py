@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
+from collections import deque
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -109,12 +110,13 @@ def reading(data: Path, folder: Path, rounds: int) -> dict[str, Any]:
     path, citations = folder / "sample.xml.gz", 10_000
     size = make_pubmed(data, path, citations)
 
-    def ours() -> list[Document]:
-        return [record for record in PubMed(folder).read(path) if isinstance(record, Document)]
+    def ours() -> Iterator[Document]:
+        return (record for record in PubMed(folder).read(path) if isinstance(record, Document))
 
-    def theirs() -> list[dict[str, Any]]:
-        return list(pubmed_parser.parse_medline_xml(str(path)))
+    def theirs() -> Iterator[dict[str, Any]]:
+        return iter(pubmed_parser.parse_medline_xml(str(path)))
 
+    seconds = in_turn({"ours": lambda: deque(ours(), 0), "pubmed_parser": lambda: deque(theirs(), 0)}, rounds)
     with gzip.open(path) as stream:
         expected = dict(record_texts(ElementTree.parse(stream).getroot()))
     mine = {document.id.removeprefix("pubmed:"): document.text for document in ours() if "#" not in document.id}
@@ -128,7 +130,6 @@ def reading(data: Path, folder: Path, rounds: int) -> dict[str, Any]:
             " ".join(" ".join(other.get(pmid, ("", ""))).split()) == " ".join(" ".join(parts).split()) for pmid, parts in expected.items()
         ),
     }
-    seconds = in_turn({"ours": ours, "pubmed_parser": theirs}, rounds)
     return {
         "citations": citations,
         "megabytes_unpacked": round(size / 1e6, 1),

@@ -39,13 +39,16 @@ def on_small_disk(folder, size: str, *arguments: str) -> subprocess.CompletedPro
     )
 
 
-def test_corpus_build_says_so_in_one_line(tmp_path):
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_corpus_build_says_so_in_one_line(tmp_path, workers):
     disk = tmp_path / "disk"
     disk.mkdir()
     rows = "".join(json.dumps({"text": f"{i} " + "abcdefghij" * 50 + f"{i * 7919}"}) + "\n" for i in range(40_000))
     (tmp_path / "notes.jsonl").write_text(rows)
     (tmp_path / "corpus.yaml").write_text(f"sources: [{{type: files, path: {tmp_path / 'notes.jsonl'}}}]\n")
-    done = on_small_disk(disk, "200k", "corpus", "build", str(tmp_path / "corpus.yaml"), "-o", str(disk / "corpus"), "-q")
+    done = on_small_disk(
+        disk, "200k", "corpus", "build", str(tmp_path / "corpus.yaml"), "-o", str(disk / "corpus"), "-q", "--workers", workers
+    )
     assert done.returncode == 1
     errors = done.stderr.strip().splitlines()
     assert len(errors) == 1

@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import polars as pl
@@ -9,8 +10,21 @@ from corpus_files import unfiltered, write_notes
 
 from clinical_modernbert.corpus import Corpus, CorpusSettings, Manifest, build_corpus
 from clinical_modernbert.corpus.split import PhraseSet
+from clinical_modernbert.corpus.steps import Steps
 from clinical_modernbert.errors import ConfigError, DataError
-from clinical_modernbert.sources import Deletion, Document, Files, HpoTerms, PubMed
+from clinical_modernbert.sources import (
+    Codes,
+    Deletion,
+    Document,
+    FhirNotes,
+    Files,
+    HpoTerms,
+    Mimic3Notes,
+    MimicNotes,
+    OmopNotes,
+    PseudoNotes,
+    PubMed,
+)
 
 
 def rows(corpus: Corpus) -> dict[str, pl.DataFrame]:
@@ -110,6 +124,75 @@ def test_a_changed_setting_or_input_is_refused(settings, corpus, notes):
     with pytest.raises(ConfigError, match="another inputs"):
         build_corpus(settings, corpus.folder)
     assert build_corpus(settings, corpus.folder, overwrite=True).manifest.sources[0].read == 201
+
+
+BESIDE = {
+    "template": (
+        {"terms.obo": "[Term]\nid: HP:1\nname: Fever\n\n", "own.txt": "{code} is {name}."},
+        lambda folder: Codes(folder / "terms.obo", system="hpo", template=str(folder / "own.txt")),
+        ("own.txt", "{name}: {code}."),
+    ),
+    "omop": (
+        {"note.csv": "note_id,person_id,note_text\n1,7,Fever.\n", "condition.csv": "visit_occurrence_id,condition_source_value\n1,R50.9\n"},
+        lambda folder: OmopNotes(folder / "note.csv", conditions=folder / "condition.csv"),
+        ("condition.csv", "visit_occurrence_id,condition_source_value\n1,R05.1\n"),
+    ),
+    "fhir": (
+        {
+            "DiagnosticReport.ndjson": '{"resourceType": "DiagnosticReport", "id": "1", "conclusion": "Fever."}\n',
+            "Condition.ndjson": "{}\n",
+        },
+        FhirNotes,
+        ("Condition.ndjson", "{} \n"),
+    ),
+    "mimic-notes": (
+        {
+            "discharge.csv": "note_id,subject_id,text\n1,7,Fever.\n",
+            "discharge_detail.csv": "note_id,field_name,field_value,field_ordinal\n1,a,b,1\n",
+        },
+        MimicNotes,
+        ("discharge_detail.csv", "note_id,field_name,field_value,field_ordinal\n1,a,c,1\n"),
+    ),
+    "mimic3-notes": (
+        {
+            "NOTEEVENTS.csv": "ROW_ID,SUBJECT_ID,CATEGORY,TEXT\n1,2,ECG,Fever.\n",
+            "DIAGNOSES_ICD.csv": "HADM_ID,SEQ_NUM,ICD9_CODE\n1,1,4019\n",
+        },
+        lambda folder: Mimic3Notes(folder, diagnoses=folder / "DIAGNOSES_ICD.csv"),
+        ("DIAGNOSES_ICD.csv", "HADM_ID,SEQ_NUM,ICD9_CODE\n1,1,4018\n"),
+    ),
+    "mimic-ed": (
+        {
+            "edstays.csv": "subject_id,stay_id,intime,outtime,hadm_id,gender,race,arrival_transport,disposition\n"
+            "7,31,2180-05-06 19:17:00,2180-05-06 23:30:00,,F,,WALK IN,HOME\n",
+            "medrecon.csv": "subject_id,stay_id,charttime,etc_rn,name,etcdescription\n7,31,2180-05-06 19:20:00,1,aspirin,\n",
+        },
+        PseudoNotes,
+        ("medrecon.csv", "subject_id,stay_id,charttime,etc_rn,name,etcdescription\n7,31,2180-05-06 19:20:00,1,insulin,\n"),
+    ),
+}
+"""Input files, the source of their folder, and a changed file that the source reads beside its input."""
+
+
+@pytest.mark.parametrize("kind", BESIDE)
+def test_a_changed_file_that_is_read_beside_an_input_is_noticed(tmp_path, kind, monkeypatch):
+    files, source_of, (changed, content) = BESIDE[kind]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    settings = unfiltered(source_of(folder))
+    with monkeypatch.context() as patch:
+        patch.setattr(Steps, "clean", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build_corpus(settings, tmp_path / "corpus")
+    (folder / changed).write_text(content)
+    corpus = build_corpus(settings, tmp_path / "corpus")
+    assert tree(corpus.folder) == tree(build_corpus(settings, tmp_path / "anew").folder)
+    assert str(folder / changed) in [one["path"] for one in corpus.manifest.inputs]
+    os.utime(folder / changed, ns=(1, 1))
+    with pytest.raises(ConfigError, match="another inputs"):
+        build_corpus(settings, tmp_path / "corpus")
 
 
 def test_damaged_inputs_are_listed_and_the_rest_survives(tmp_path):

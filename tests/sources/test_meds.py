@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.sources import meds
+from clinical_modernbert.sources import tables
 from clinical_modernbert.sources.document import Document, Rejection
 from clinical_modernbert.sources.meds import MedsNotes
 
@@ -123,7 +123,7 @@ def test_a_text_value_of_another_type_is_an_error_without_text(tmp_path: Path, k
 def test_the_size_of_a_slice_changes_no_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shard(tmp_path, EVENTS)
     before = read(MedsNotes(tmp_path))
-    monkeypatch.setattr(meds, "_SLICE_ROWS", 3)
+    monkeypatch.setattr(tables, "_SLICE_ROWS", 3)
     assert read(MedsNotes(tmp_path)) == before
 
 

@@ -145,3 +145,9 @@ def test_a_parquet_file_without_its_end_is_one_clear_error(tmp_path: Path, damag
         with pytest.raises(DataError, match=r"Parquet.*Fetch or export it again") as error:
             read(path)
         assert "Secret" not in str(error.value)
+
+
+def test_a_parquet_file_read_in_slices_keeps_every_row_and_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_SLICE_ROWS", 3)
+    pl.DataFrame({"a": range(10)}).write_parquet(tmp_path / "t.parquet", row_group_size=4)
+    assert list(numbered_rows(tmp_path / "t.parquet")) == [(number, {"a": number - 1}) for number in range(1, 11)]

@@ -63,7 +63,7 @@ def build_corpus(
     inputs, refused = _inputs(settings)
     identity: dict[str, Any] = {
         "settings": settings.model_dump(mode="json"),
-        "inputs": [{"source": one.source.name, **one.stamp} for one in inputs],
+        "inputs": _named(inputs),
     }
     if (output / "manifest.json").exists():
         corpus = Corpus.open(output)
@@ -89,15 +89,23 @@ def _inputs(settings: CorpusSettings) -> tuple[list[Input], list[Refusal]]:
     for source in settings.sources:
         try:
             files = source.files()
+            beside = [stamp(path) for path in source.beside()]
         except ClinicalModernBertError as error:
             refused.append(Refusal(source.name, str(getattr(source, "path", "")), str(error)))
             continue
         for path in files:
             try:
-                inputs.append(Input(source, stamp(path)))
+                inputs.append(Input(source, stamp(path), beside))
             except ClinicalModernBertError as error:
                 refused.append(Refusal(source.name, str(path), str(error)))
     return inputs, refused
+
+
+def _named(inputs: Sequence[Input]) -> list[dict[str, Any]]:
+    """Every file once for each source that reads it, those that are read beside others behind them."""
+    files = [(one.source.name, one.stamp) for one in inputs]
+    files += [(one.source.name, stamp) for one in inputs for stamp in one.beside]
+    return [{"source": source, **stamp} for (source, _), stamp in {(source, stamp["path"]): stamp for source, stamp in files}.items()]
 
 
 def _executor(settings: CorpusSettings, inputs: Sequence[Input]) -> Executor:

@@ -5,6 +5,7 @@ estimates the Jaccard similarity, with a standard deviation of sqrt(J (1 - J) / 
 """
 
 import math
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +62,10 @@ def sign(shingles: Words) -> npt.NDArray[np.uint32]:
     from rensa import RMinHash
 
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(shingles.hashes, shingles.offsets.astype(np.uint64), PERMUTATIONS, _SEED)
-    return np.array(matrix.to_rows(), np.uint32).reshape(-1, PERMUTATIONS)
+    places = array("I")
+    for row in matrix.to_rows():
+        places.fromlist(row)
+    return np.frombuffer(places, np.uint32).reshape(-1, PERMUTATIONS)
 
 
 def similarity(one: Signatures, other: Signatures) -> npt.NDArray[np.float64]:

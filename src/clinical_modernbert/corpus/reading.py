@@ -79,6 +79,8 @@ class ReadTask(Task):
     source: AnySource
     stamps: list[dict[str, Any]]
     """For every file its path, and what changes when the file does."""
+    beside: list[dict[str, Any]]
+    """The same of what the source reads beside each of them."""
 
     def run(self, folder: Path, journal: Journal) -> dict[str, Any]:
         """See `Task`."""

@@ -15,9 +15,8 @@ Hashes = npt.NDArray[np.uint64]
 _BASE = np.uint64(0xD6E8FEB86659FD93)
 _LATIN_SYMBOLS, _SYMBOLS = 0xC2, 0xE2
 """First bytes, in UTF-8, of the signs from U+0080 to U+00BF and from U+2000 to U+2FFF: dashes, quotation marks, degrees, arrows."""
-_WORD_BYTES = np.array(
-    [(byte >= 128 and byte not in (_LATIN_SYMBOLS, _SYMBOLS)) or (chr(byte).isalnum() and byte < 128) for byte in range(256)]
-)
+_WORD_BYTES = bytes((byte >= 128 and byte not in (_LATIN_SYMBOLS, _SYMBOLS)) or (chr(byte).isalnum() and byte < 128) for byte in range(256))
+"""1 for each byte that is one of a word."""
 _PADDING = bytes(8)
 _FIRST_BYTES = np.array([2 ** (8 * count) - 1 for count in range(9)], np.uint64)
 """Masks of the first 0 to 8 bytes."""
@@ -39,10 +38,10 @@ def hash_words(texts: Sequence[str]) -> Words:
         >>> bool((one.hashes == two.hashes).all())
         True
     """
-    whole = "\0".join(text.replace("\0", " ") for text in texts)
-    joined = whole.casefold().encode("utf-8", "surrogatepass") + _PADDING
+    folded = (text.replace("\0", " ").casefold().encode("utf-8", "surrogatepass") for text in texts)
+    joined = b"\0".join(folded) + _PADDING
     data = np.frombuffer(joined, np.uint8)
-    inside = _WORD_BYTES[data]
+    inside = np.frombuffer(bytearray(joined.translate(_WORD_BYTES)), np.bool_)
     for first_byte, following in ((_LATIN_SYMBOLS, 1), (_SYMBOLS, 2)):
         places = np.flatnonzero(data == first_byte)
         for further in range(1, following + 1):

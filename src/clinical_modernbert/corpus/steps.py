@@ -45,6 +45,8 @@ class Input:
 
     source: AnySource
     stamp: dict[str, Any]
+    beside: list[dict[str, Any]]
+    """Of what the source reads beside it."""
 
     @property
     def size(self) -> int:
@@ -96,7 +98,12 @@ class Steps:
     def read(self, inputs: Sequence[Input]) -> tuple[list[Raw], Counter[str]]:
         """Parts of raw records, and how many documents each source has."""
         tasks = [
-            ReadTask(folder=self.staging / "read" / f"{number:06d}", source=group[0].source, stamps=[one.stamp for one in group])
+            ReadTask(
+                folder=self.staging / "read" / f"{number:06d}",
+                source=group[0].source,
+                stamps=[one.stamp for one in group],
+                beside=group[0].beside,
+            )
             for number, group in enumerate(_together(inputs))
         ]
         outcomes = self._outcomes(tasks, "Reading", sum(one.size for one in inputs) // 1000)

@@ -41,6 +41,9 @@ class Articles:
     def files(self) -> list[Location]:
         return list_files(self.path, (*_JSON_LINES, *_XML))
 
+    def beside(self) -> list[Location]:
+        return []
+
     def read(self, path: Location) -> Iterator[Record]:
         if path.name.endswith(_JSON_LINES):
             yield from self._json_lines(path)

@@ -75,6 +75,13 @@ class Source(Protocol):
             DataError: the path does not exist or holds no file of this kind.
         """
 
+    def beside(self) -> list[Location]:
+        """Files that `read` looks into beside the one that it is given, such as a table of diagnoses.
+
+        Raises:
+            DataError: as `files`.
+        """
+
     def read(self, path: Location) -> Iterator[Record]:
         """The records of one file, in order, in bounded memory.
 

@@ -77,18 +77,18 @@ class FhirNotes:
             logger.warning("%s: left out by their names: %s", self.path, ", ".join(f"{n} {kind}" for kind, n in sorted(others.items())))
         return notes
 
+    def beside(self) -> list[Location]:
+        candidates = self.path.rglob(f"*{_CONDITION}*") if self.path.is_dir() else ()
+        return sorted((file for file in candidates if file.name.endswith(_SUFFIXES) and _kind(file) == _CONDITION), key=str)
+
     def read(self, path: Location) -> Iterator[Record]:
-        conditions = self._conditions()
+        conditions = tuple(self.beside())
         codes = _codes_of_encounters(conditions, str([stamp(file) for file in conditions]))
         for item in numbered_objects(path):
             if isinstance(item, Rejection):
                 yield item
             else:
                 yield from self._resource(path, *item, codes)
-
-    def _conditions(self) -> tuple[Location, ...]:
-        candidates = self.path.rglob(f"*{_CONDITION}*") if self.path.is_dir() else ()
-        return tuple(sorted(file for file in candidates if file.name.endswith(_SUFFIXES) and _kind(file) == _CONDITION))
 
     def _resource(self, path: Location, number: int, resource: dict[str, Json], codes: VisitCodes) -> Iterator[Record]:
         where, kind = f"line {number}", resource.get("resourceType")

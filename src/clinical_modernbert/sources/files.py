@@ -51,6 +51,9 @@ class Files:
     def files(self) -> list[Location]:
         return list_files(self.path, _SUFFIXES)
 
+    def beside(self) -> list[Location]:
+        return []
+
     def read(self, path: Location) -> Iterator[Record]:
         if path.suffix == ".txt":
             yield self._text_file(path)

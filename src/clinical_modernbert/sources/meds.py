@@ -22,8 +22,6 @@ logger = logging.getLogger(__name__)
 
 _NEEDED = ("subject_id", "time", "code", "text_value")
 _ADMISSION = "hadm_id"
-_SLICE_ROWS = 500_000
-_BATCH_ROWS = 1000
 _DIAGNOSIS = r"^(?:.*//)?(?:ICD(9|10)CM//?|DIAGNOSIS//ICD//(9|10)//)([^/]+)$"
 
 
@@ -56,6 +54,9 @@ class MedsNotes:
     def files(self) -> list[Location]:
         data = self.path / "data"
         return list_files(data if data.is_dir() else self.path, (".parquet",))
+
+    def beside(self) -> list[Location]:
+        return []
 
     def read(self, path: Location) -> Iterator[Record]:
         import polars as pl
@@ -122,8 +123,6 @@ def _batches(events: "pl.LazyFrame", kept: "pl.Expr", path: Location) -> Iterato
     import polars as pl
 
     try:
-        for start in range(0, events.select(pl.len()).collect().item(), _SLICE_ROWS):  # the library would read far ahead of us
-            events_here = events.slice(start, _SLICE_ROWS).filter(kept)
-            yield from events_here.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=True)
+        yield from tables.sliced(events, kept)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         raise DataError(f"damaged, or not of MEDS's types ({path}). Export the file again.") from None

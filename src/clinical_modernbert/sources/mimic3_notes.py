@@ -53,6 +53,9 @@ class Mimic3Notes:
                 return [file]
         raise DataError(f"no NOTEEVENTS.csv.gz ({self.path}). Give the folder of MIMIC-III.")
 
+    def beside(self) -> list[Location]:
+        return [self.diagnoses] if self.diagnoses else []
+
     def read(self, path: Location) -> Iterator[Record]:
         codes = codes_of_admissions(self.diagnoses) if self.diagnoses else None
         chosen = None if self.categories is None else {category.strip().lower() for category in self.categories}

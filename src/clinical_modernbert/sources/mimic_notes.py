@@ -64,10 +64,14 @@ class MimicNotes:
                 logger.warning("%s: no %s table; the corpus will be without it", self.path, table)
         return [found[table] for table in _TABLES if table in found]
 
+    def beside(self) -> list[Location]:
+        details = [file for table in self.files() for file in _detail_tables(table)]
+        return [*details, self.diagnoses] if self.diagnoses else details
+
     def read(self, path: Location) -> Iterator[Record]:
         table = path.name.partition(".")[0]
         codes = codes_of_admissions(self.diagnoses) if self.diagnoses and table == "discharge" else None
-        details = _details(path.parent, table)
+        details: Details = Lookup(entry for file in _detail_tables(path) for entry in _entries(file))
         for item in named_rows(path, _COLUMNS, (*_METADATA, "charttime"), _WHAT_TO_GIVE):
             if isinstance(item, Rejection):
                 yield item
@@ -96,13 +100,14 @@ class MimicNotes:
             )
 
 
-def _details(folder: Location, table: str) -> Details:
-    """Note -> its fields and their values by `field_ordinal`; empty where there is no such table."""
-    files = [file for suffix in _SUFFIXES if (file := folder / f"{table}_detail{suffix}").is_file()]
-    return Lookup(_entries(files[0]) if files else ())
+def _detail_tables(notes: Location) -> list[Location]:
+    """The table of details that lies beside a table of notes, if there is one."""
+    table = notes.name.partition(".")[0]
+    return [file for suffix in _SUFFIXES if (file := notes.parent / f"{table}_detail{suffix}").is_file()][:1]
 
 
 def _entries(path: Location) -> Iterator[tuple[str, int, tuple[str, str]]]:
+    """Note, `field_ordinal`, and a field with its value."""
     for item in named_rows(path, _DETAIL, (), _WHAT_TO_GIVE):
         if isinstance(item, Rejection):
             raise DataError(f"{item.where} cannot be read: {item.reason} ({path}). Fetch the table again.")

@@ -52,16 +52,17 @@ class OmopNotes:
     def files(self) -> list[Location]:
         return _exports(self.path, "note")
 
+    def beside(self) -> list[Location]:
+        return _exports(self.conditions, "condition_occurrence") if self.conditions else []
+
     def read(self, path: Location) -> Iterator[Record]:
         codes = self._codes()
         for item in named_rows(path, _NEEDED, (*_METADATA, *_TIMES), _AS_SPECIFIED):
             yield item if isinstance(item, Rejection) else self._record(path, *item, codes)
 
     def _codes(self) -> VisitCodes | None:
-        if self.conditions is None:
-            return None
-        files = tuple(_exports(self.conditions, "condition_occurrence"))
-        return _codes_of_visits(files, str([stamp(file) for file in files]), _VERSIONS[self.vocabulary])
+        files = tuple(self.beside())
+        return _codes_of_visits(files, str([stamp(file) for file in files]), _VERSIONS[self.vocabulary]) if files else None
 
     def _record(self, path: Location, number: int, row: Mapping[str, object], codes: VisitCodes | None) -> Record:
         note, person, text = identifier(row["note_id"]), identifier(row["person_id"]), row["note_text"]

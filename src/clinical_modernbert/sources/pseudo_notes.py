@@ -37,6 +37,8 @@ class _Module:
     diagnoses: str
     columns: Mapping[str, Sequence[str]]
     sections: Sequence[Section]
+    dictionaries: Sequence[str] = ()
+    """Tables of names."""
 
     @property
     def stays(self) -> str:
@@ -72,6 +74,7 @@ _HOSPITAL = _Module(
         "diagnoses_icd": ("seq_num", "icd_code", "icd_version"),
     },
     sections=HOSPITAL,
+    dictionaries=("d_icd_diagnoses", "d_labitems"),
 )
 
 
@@ -104,15 +107,21 @@ class PseudoNotes:
                 return [stays]
         raise DataError(f"no edstays.csv.gz or admissions.csv.gz ({self.path}). Give the mimic-iv-ed or the mimic-iv folder.")
 
+    def beside(self) -> list[Location]:
+        (stays,) = self.files()
+        module = _module_of(stays)
+        others = [*module.columns, *module.dictionaries]
+        return [file for table in others if (file := self._file(table)) and file != stays]
+
     def read(self, path: Location) -> Iterator[Record]:
-        module = _EMERGENCY if path.name.startswith(_EMERGENCY.stays) else _HOSPITAL
+        module = _module_of(path)
         tables = []
         for table, columns in module.columns.items():
             if file := self._file(table):
                 tables.append(Table(table, file, SUBJECT if table == _PATIENTS else module.key, columns))
             else:
                 logger.warning("%s: no %s table; the notes will be without it", self.path, table)
-        names = _Names({}, {}) if module is _EMERGENCY else self._names()
+        names = self._names() if module.dictionaries else _Names({}, {})
         for stay in read_stays(tables, _AS_PUBLISHED):
             yield stay if isinstance(stay, Rejection) else self._note(stay, module, names)
 
@@ -184,6 +193,10 @@ class _Names:
             result = f"{value} {row.get('valueuom', '')}".strip() if value else ""
             return {**row, "label": self.items.get(row["itemid"], f"Item {row['itemid']}"), "result": result}
         return row
+
+
+def _module_of(stays: Location) -> _Module:
+    return _EMERGENCY if stays.name.startswith(_EMERGENCY.stays) else _HOSPITAL
 
 
 def _age(patient: Row, begins: str) -> str:

@@ -52,6 +52,9 @@ class PubMed:
     def files(self) -> list[Location]:
         return list_files(self.path, (".xml", ".xml.gz"))
 
+    def beside(self) -> list[Location]:
+        return []
+
     def read(self, path: Location) -> Iterator[Record]:
         number = 0
         citation: medline.Citation | Rejection | None = None

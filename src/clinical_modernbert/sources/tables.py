@@ -22,6 +22,7 @@ SUFFIXES = (".csv", ".csv.gz", ".parquet")
 Row: TypeAlias = dict[str, object]
 
 _BATCH_ROWS = 1000
+_SLICE_ROWS = 50_000
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _NAME = re.compile(r"([^\W\d][\w .:/()#-]{0,39})?")
 _SHOWN_NAMES = 12
@@ -158,12 +159,24 @@ def _parquet_rows(path: Location, columns: Sequence[str] | None) -> Iterator[tup
     with local_file(path) as file:
         try:
             scan = pl.scan_parquet(file, glob=False)
-            for batch in (scan.select(columns) if columns else scan).collect_batches(chunk_size=_BATCH_ROWS, maintain_order=True):
+            for batch in sliced(scan.select(columns) if columns else scan):
                 for row in batch.iter_rows(named=True):
                     number += 1
                     yield number, row
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
             raise _damaged(path, after=number) from None
+
+
+def sliced(scan: "pl.LazyFrame", *conditions: "pl.Expr") -> "Iterator[pl.DataFrame]":
+    """The rows of a scan for which all conditions hold, in their order, in frames of bounded size.
+
+    The library reads far ahead, whole row groups of a million rows; therefore it is only ever asked for some rows.
+    """
+    import polars as pl
+
+    for start in range(0, scan.select(pl.len()).collect().item(), _SLICE_ROWS):
+        some = scan.slice(start, _SLICE_ROWS)
+        yield from (some.filter(*conditions) if conditions else some).collect_batches(chunk_size=_BATCH_ROWS, maintain_order=True)
 
 
 def _schema(path: Location) -> "dict[str, pl.DataType]":

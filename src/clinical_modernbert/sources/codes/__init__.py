@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.sources.codes import delimited, icd10cm, obo
 from clinical_modernbert.sources.codes.entry import Entry
-from clinical_modernbert.sources.codes.template import load_template
+from clinical_modernbert.sources.codes.template import is_built_in, load_template
 from clinical_modernbert.sources.document import Access, Deletion, Document, Record, Rejection
 from clinical_modernbert.sources.opening import InputPath, Location, list_files
 
@@ -141,6 +141,9 @@ class Codes:
             return [_installed(self.system)]
         suffixes = _plain_and_gz(".csv", ".tsv") if self.system == "csv" else _TABLES[self.system].suffixes
         return list_files(self.path, suffixes)
+
+    def beside(self) -> list[Location]:
+        return [] if is_built_in(self.template) else [Path(self.template)]
 
     def read(self, path: Location) -> Iterator[Record]:
         template = load_template(self.template)

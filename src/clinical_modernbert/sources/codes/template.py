@@ -49,6 +49,11 @@ class Template:
         return "\n".join(line.format_map(values) for line, names in self.lines if all(map(values.__getitem__, names)))
 
 
+def is_built_in(template: str) -> bool:
+    """Whether it is a name, not the path of a file."""
+    return template in _built_in()
+
+
 def load_template(template: str) -> Template:
     """The built-in template of this name, else the one in the file of this path.
 
