@@ -79,11 +79,13 @@ def test_a_wrong_setting_is_one_line_that_names_it(tmp_path, capsys, text, says)
     assert says in lines[0]
 
 
-def test_inspect_prints_what_build_printed_and_json_for_machines(config, tmp_path, capsys):
+def test_inspect_prints_what_build_printed_each_refusal_on_one_line_and_json_for_machines(config, tmp_path, capsys):
     main(["corpus", "build", str(config), "-o", str(tmp_path / "corpus"), "-q"])
-    built = capsys.readouterr().out
+    built = capsys.readouterr()
+    *table, pointer = built.out.splitlines()
+    assert pointer == f"4 refused, listed by cmbert corpus inspect {tmp_path / 'corpus'}"
     assert main(["corpus", "inspect", str(tmp_path / "corpus")]) == 0
-    assert capsys.readouterr().out == built
+    assert capsys.readouterr().out.splitlines() == [*table, *built.err.splitlines()]
     assert main(["corpus", "inspect", str(tmp_path / "corpus"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["access"] == "credentialed"
 

@@ -42,6 +42,8 @@ def build(
     changed = [*(overrides or []), *(["phi=refuse"] if fail_on_phi else []), *([f"workers={workers}"] if workers else [])]
     corpus = build_corpus(load(CorpusSettings, config, changed), output, overwrite=overwrite, progress=progress)
     _show(corpus, as_json)
+    if corpus.manifest.refused and not as_json:
+        sys.stdout.write(f"{len(corpus.manifest.refused):,} refused, listed by cmbert corpus inspect {corpus.folder}\n")
     if strict and corpus.manifest.refused:
         raise typer.Exit(1)
 
@@ -60,6 +62,8 @@ def inspect(
 
     corpus = Corpus.open(folder)
     _show(corpus, as_json)
+    if not as_json:
+        sys.stdout.writelines(f"refused: {refusal}\n" for refusal in corpus.manifest.refused)
     if output is not None:
         from clinical_modernbert.export.corpus_report import write_corpus_report
 
@@ -84,14 +88,8 @@ def _show(corpus: "Corpus", as_json: bool) -> None:
         dropped = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in source.dropped.items())
         counts = [f"{source.read:,}", f"{source.kept['train']:,}", f"{source.kept['validation']:,}", f"{source.bytes / 1e6:,.1f}"]
         table.add_row(source.name, source.access, *counts, dropped)
-    console = Console()
-    console.print(table)
+    Console().print(table)
     for source in manifest.sources:
         for kind, (documents, places) in source.phi.items():
-            console.print(f"{source.name}: {kind.replace('_', ' ')} in {documents:,} documents, {places:,} places", highlight=False)
-    console.print(
-        f"{corpus.folder}: {manifest.access}, {manifest.held_out_concepts:,} held-out concepts, {manifest.fingerprint}",
-        highlight=False,
-    )
-    for refusal in manifest.refused:
-        console.print(f"refused: {refusal}", style="yellow", highlight=False, markup=False)
+            sys.stdout.write(f"{source.name}: {kind.replace('_', ' ')} in {documents:,} documents, {places:,} places\n")
+    sys.stdout.write(f"{corpus.folder}: {manifest.access}, {manifest.held_out_concepts:,} held-out concepts, {manifest.fingerprint}\n")
