@@ -1,7 +1,7 @@
 """Writes what the documents say of the code and of its figures; `--check` compares instead.
 
-`docs/cli.md` comes from the commands, `docs/settings.md` from the settings classes, `docs/speed.md` and the README's part on speed from the
-results of the benchmarks.
+`docs/cli.md` comes from the commands, `docs/settings.md` from the settings classes, `docs/speed.md` and parts of the README and of
+`docs/corpora.md` from the results of the benchmarks.
 """
 
 import dataclasses
@@ -26,17 +26,17 @@ from clinical_modernbert.settings import Settings
 
 HERE = Path(__file__).parent
 GENERATED = "<!-- Made by `make docs`; change the code instead. -->\n\n"
-SPEED = "<!-- Speed: made by `make docs` from benchmarks/results -->\n", "<!-- end -->\n"
+BEGIN, END = "<!-- {}: made by `make docs` from benchmarks/results -->\n", "<!-- end -->\n"
 
 
 def main() -> int:
     """Write the pages, or with `--check` say which of them are not what the code says."""
-    readme = HERE.parent / "README.md"
     pages = {
         HERE / "cli.md": GENERATED + cli_page(),
         HERE / "settings.md": GENERATED + settings_page(),
         HERE / "speed.md": GENERATED + speed.speed_page(),
-        readme: with_speed(readme.read_text(encoding="utf-8")),
+        **with_figures(HERE.parent / "README.md", "Speed", speed.readme_section()),
+        **with_figures(HERE / "corpora.md", "PHI", speed.phi_section()),
     }
     if "--check" not in sys.argv:
         for path, text in pages.items():
@@ -48,11 +48,12 @@ def main() -> int:
     return int(bool(stale))
 
 
-def with_speed(readme: str) -> str:
-    begin, end = SPEED
-    before, _, rest = readme.partition(begin)
-    _, _, after = rest.partition(end)
-    return before + begin + speed.readme_section() + end + after
+def with_figures(path: Path, what: str, figures: str) -> dict[Path, str]:
+    """A page of ours with its generated part made anew."""
+    begin = BEGIN.format(what)
+    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(END)
+    return {path: before + begin + figures + END + after}
 
 
 def cli_page() -> str:

@@ -1,4 +1,4 @@
-"""The tables of `docs/speed.md` and of the README, from what the scripts in `benchmarks/` wrote."""
+"""The tables of `docs/speed.md`, of the README and of `docs/corpora.md`, from what the scripts in `benchmarks/` wrote."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -140,7 +140,10 @@ def corpus_section() -> str:
         ["PubMed .xml.gz to documents", *rates_of(reading["citations_per_second"]), f"{reading['ratio']:.1f}x"],
         ["near duplicates found", *rates_of(near["documents_per_second"]), f"{near['ratio']:.1f}x"],
     ]
-    whole = [[name, f"{rate:,}", f"{way['megabytes_unpacked_per_second'][name]:,}"] for name, rate in way["documents_per_second"].items()]
+    whole = [
+        ["one process" if name == "1 processes" else name, f"{rate:,}", f"{way['megabytes_unpacked_per_second'][name]:,}"]
+        for name, rate in way["documents_per_second"].items()
+    ]
     files = [[kind, *(f"{one['peak_mib']:,}" for one in sizes.values())] for kind, sizes in memory["files"].items()]
     counted = [[f"{int(count):,}", f"{one['peak_mib']:,}"] for count, one in memory["documents"].items()]
     return "\n".join(
@@ -149,7 +152,9 @@ def corpus_section() -> str:
             table(["documents a second", "ours", "peer", ""], rates),
             f"Of {reading['citations']:,} texts, those that are the record's, spaces aside, by a third reading: ours {right['ours']:,}, "
             f"pubmed_parser's {right['pubmed_parser']:,}. Near duplicates at a Jaccard similarity of 0.8: of "
-            f"{quality['planted_at_threshold']} planted copies {quality['recall']:.0%} are found (datasketch {near['datasketch']['recall']:.0%}); of what is dropped "
+            f"{quality['planted_at_threshold']} planted copies {quality['recall']:.0%} are found "
+            f"(datasketch {near['datasketch']['recall']:.0%}); "
+            "of what is dropped "
             f"{quality['precision_at_0.8']:.0%} have an earlier document that similar ({near['datasketch']['precision_at_0.8']:.0%}) and "
             f"{quality['precision_at_0.7']:.0%} one of at least 0.7 ({near['datasketch']['precision_at_0.7']:.0%}).\n",
             "From .xml.gz to ids in a token store, every step of a build included:\n",
@@ -179,4 +184,23 @@ def corpus_sentence() -> str:
         f"PubMed's XML is read {found['reading']['ratio']:.1f} times as fast as by pubmed_parser, near duplicates are found "
         f"{found['near_duplicates']['ratio']:.0f} times as fast as by datasketch. From XML to tokens, all of PubMed would take "
         f"{hours} hours ({how}) and {memory['gib_for_42_million_extrapolated']:.1f} GiB of memory (extrapolated)."
+    )
+
+
+def phi_section() -> str:
+    """How much of what was planted the rules for identifiers find."""
+    found = read("phi")
+    rows = [
+        [
+            kind.replace("_", " "),
+            f"{cell['planted']:,}",
+            f"{cell['recall']:.2f}",
+            f"{cell['precision']:.2f}",
+            ", ".join(form for form, recall in cell["forms"].items() if not recall) or "none",
+        ]
+        for kind, cell in {"all": found["all"] | {"forms": {}}, **found["kinds"]}.items()
+    ]
+    rows[0][-1] = ""
+    return f"{found['measured_on']} ({found['notes']:,} notes, `benchmarks/phi.py`).\n\n" + table(
+        ["kind", "planted", "recall", "precision", "forms never found"], rows
     )
