@@ -1,0 +1,80 @@
+"""In: the cards of this package. Out: tasks by name, and their data. Next: `evaluate`, `cli`."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clinical_modernbert.errors import ConfigError, DataError
+from clinical_modernbert.settings import parse
+from clinical_modernbert.tasks.card import Card
+from clinical_modernbert.tasks.data_folder import DataFolder
+from clinical_modernbert.tasks.examples import Retrieval, Splits
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task's parts, and a checksum of the files that they were read from."""
+
+    card: Card
+    splits: Splits[Any]
+    checksum: str
+
+
+@cache
+def cards() -> dict[str, Card]:
+    """Every task's card by its name, in order."""
+    found = sorted((file for file in (files(__package__) / "cards").iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
+    listed = [parse(Card, yaml.safe_load(file.read_text(encoding="utf-8")), where=file.name) for file in found]
+    return {card.name: card for card in listed}
+
+
+def card(name: str) -> Card:
+    """The card of one task.
+
+    Raises:
+        ConfigError: there is none; the message names the nearest.
+    """
+    known = cards()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]}?" if near else "cmbert tasks list names them all."
+        raise ConfigError(f"no task {name!a}. {hint}")
+    return known[name]
+
+
+def loader(card: Card) -> Callable[[DataFolder], Splits[Any]]:
+    """The function that reads a task's files."""
+    module, _, function = card.loader.partition(".")
+    found: Callable[[DataFolder], Splits[Any]] = getattr(import_module(f"clinical_modernbert.tasks.loaders.{module}"), function)
+    return found
+
+
+def load(name: str, data: Path) -> TaskData:
+    """The parts of a task, from its folder below `data`.
+
+    Raises:
+        ConfigError: no such task.
+        DataError: files are missing or damaged, or are not those of the distribution that the card describes.
+    """
+    known = card(name)
+    folder = DataFolder(data / known.folder, known.get)
+    for file, checksum in known.checksums.items():
+        if folder.sha256(file) != checksum:
+            raise folder.damaged(folder.find(file), "another or a damaged copy (its SHA-256 is not the card's)")
+    splits = loader(known)(folder)
+    for part, expected in known.counts.items():
+        count = _size(getattr(splits, part))
+        if count != expected:
+            raise DataError(f"{part} has {count:,} examples, not {expected:,}: another or a partial copy ({folder.path}). {known.get}")
+    return TaskData(known, splits, folder.checksum)
+
+
+def _size(part: Sequence[object] | Retrieval) -> int:
+    return len(part.questions) if isinstance(part, Retrieval) else len(part)

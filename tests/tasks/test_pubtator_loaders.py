@@ -1,0 +1,40 @@
+"""Abstracts with spans, as NCBI and BioCreative distribute them."""
+
+from pathlib import Path
+
+import pytest
+
+from clinical_modernbert.errors import DataError
+from clinical_modernbert.tasks import catalogue
+from clinical_modernbert.tasks.data_folder import DataFolder
+from clinical_modernbert.tasks.examples import Span
+from clinical_modernbert.tasks.loaders import pubtator_ner
+
+ONE = "1|t|Fever in adults\n1|a|Aspirin for fever.\n1\t0\t5\tFever\tDisease\tD1\n1\t16\t23\tAspirin\tChemical\tD2\n\n"
+BC5CDR = ("CDR_TrainingSet.PubTator.txt", "CDR_DevelopmentSet.PubTator.txt", "CDR_TestSet.PubTator.txt")
+
+
+def test_each_task_takes_the_spans_of_its_label(tmp_path: Path) -> None:
+    for name in BC5CDR:
+        (tmp_path / name).write_text(ONE)
+    for load, span in ((pubtator_ner.bc5cdr_disease, Span(0, 5, "Disease")), (pubtator_ner.bc5cdr_chemical, Span(16, 23, "Chemical"))):
+        (example,) = load(DataFolder(tmp_path, "")).test
+        assert example.spans == (span,)
+        assert example.text == "Fever in adults\nAspirin for fever."
+
+
+def test_the_official_files_give_the_counts_of_the_card(shared_data: Path) -> None:
+    data = catalogue.load("ncbi-disease", shared_data / "benchmarks")
+    assert sum(len(text.spans) for text in data.splits.test) == 960
+    assert data.splits.counted["document repeated"] == 1
+    assert all(text.text[span.start : span.end].strip() for text in data.splits.train for span in text.spans)
+
+
+def test_a_partial_copy_is_one_error_that_says_how_to_get_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "ncbi-disease").mkdir()
+    with pytest.raises(DataError, match=r"no NCBItrainset_corpus.txt \(.*\)\. Unpack NCBItrainset_corpus\.zip"):
+        catalogue.load("ncbi-disease", tmp_path)
+    for name in ("NCBItrainset", "NCBIdevelopset", "NCBItestset"):
+        (tmp_path / "ncbi-disease" / f"{name}_corpus.txt").write_text(ONE)
+    with pytest.raises(DataError, match="train has 1 examples, not 592: another or a partial copy"):
+        catalogue.load("ncbi-disease", tmp_path)
