@@ -15,7 +15,7 @@ import numpy.typing as npt
 from clinical_modernbert.analysis import questions, statistics
 from clinical_modernbert.analysis.statistics import Estimate
 from clinical_modernbert.analysis.tables import CodeTable, Concept
-from clinical_modernbert.inference import Encoder
+from clinical_modernbert.inference import BagOfEmbeddings, Encoder
 from clinical_modernbert.progress import Progress, silent
 
 Vectors = npt.NDArray[np.float32]
@@ -84,7 +84,7 @@ def contenders(model: Encoder, references: Mapping[str, Encoder], progress: Prog
         Contender(MODEL, (embed(model, MODEL),)),
         *(Contender(name, (embed(encoder, name),)) for name, encoder in references.items()),
         Contender(UNTRAINED, untrained),
-        Contender(BAG, (lambda texts: bag_of_embeddings(model, texts),)),
+        Contender(BAG, (embed(BagOfEmbeddings(model), BAG),)),
     ]
 
 
@@ -97,13 +97,6 @@ def reference_names(folders: Sequence[Path]) -> dict[str, Path]:
         options = ["/".join(parts[-i:]) for i in range(1, len(parts))]
         names[next(name for name in options if name not in taken | names.keys())] = folder
     return names
-
-
-def bag_of_embeddings(model: Encoder, texts: Sequence[str]) -> Vectors:
-    """(len(texts), hidden): the mean of the input embeddings of each text's tokens, with no layer above them."""
-    table = model.model.token_embeddings.detach().float().cpu().numpy()
-    ids = model.tokenizer.encode_batch(texts)
-    return np.stack([table[one].mean(0) if len(one) else np.zeros(table.shape[1], np.float32) for one in ids])
 
 
 def analyze_codes(

@@ -193,9 +193,7 @@ class Encoder:
     def _pieces(self, text: int, ids: npt.NDArray[np.int64]) -> Iterator[_Piece]:
         """The windows of one text; the first one's [CLS] and the last one's [SEP] are taken with it."""
         for window in self._windows(len(ids)):
-            start = 0 if window.take_start == 0 else window.take_start - window.start + 1
-            stop = window.take_stop - window.start + 1 + (window.take_stop == len(ids))
-            yield _Piece(text, self.tokenizer.wrap(ids[window.start : window.stop]), slice(start, stop))
+            yield _Piece(text, self.tokenizer.wrap(ids[window.start : window.stop]), window.used(len(ids)))
 
     def _packed(self, pieces: Sequence[npt.NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor, int]:
         lengths = [len(ids) for ids in pieces]

@@ -16,6 +16,16 @@ class Window:
     take_start: int
     take_stop: int
 
+    def used(self, length: int) -> slice:
+        """The tokens to use of the window between [CLS] and [SEP], in a document of `length`: of the first [CLS], too, of the last [SEP].
+
+        Example:
+            >>> [w.used(10) for w in windows(10, capacity=8)]
+            [slice(0, 6, None), slice(4, 10, None)]
+        """
+        start = 0 if self.take_start == 0 else self.take_start - self.start + 1
+        return slice(start, self.take_stop - self.start + 1 + (self.take_stop == length))
+
 
 def windows(length: int, capacity: int) -> list[Window]:
     """Windows of at most `capacity` tokens over a document of `length`, evenly spread.

@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from clinical_modernbert.errors import CheckpointError, ConfigError
 from clinical_modernbert.model import hf
+from clinical_modernbert.tokenization.tokenizer import Encoded
 
 _UNTRUSTED = ("auto_map", "attn_implementation", "_attn_implementation", "_attn_implementation_internal", "custom_pipelines")
 """Fields of a `config.json` that name code or kernels to fetch."""
@@ -91,6 +92,17 @@ class ForeignTokenizer:
             return []
         encoded = self._backend(list(texts), add_special_tokens=False, truncation=False, verbose=False)
         return [np.array(ids, dtype=np.int64) for ids in encoded["input_ids"]]
+
+    def encode(self, text: str) -> Encoded:
+        """Ids and character offsets of one text.
+
+        Raises:
+            ConfigError: it is a slow tokenizer, which knows no offsets.
+        """
+        if not self._backend.is_fast:
+            raise ConfigError("this tokenizer knows no offsets in the text. Give a folder with tokenizer.json.")
+        encoded = self._backend(text, add_special_tokens=False, truncation=False, verbose=False, return_offsets_mapping=True)
+        return Encoded(np.array(encoded["input_ids"], np.int64), np.array(encoded["offset_mapping"], np.int64).reshape(-1, 2))
 
     def wrap(self, ids: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
         """The ids between the model's special tokens."""

@@ -26,6 +26,11 @@ class TaskData:
     splits: Splits[Any]
     checksum: str
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Examples, or questions, of each part."""
+        return {part: _size(getattr(self.splits, part)) for part in ("train", "dev", "test")}
+
 
 @cache
 def cards() -> dict[str, Card]:
@@ -68,12 +73,11 @@ def load(name: str, data: Path) -> TaskData:
     for file, checksum in known.checksums.items():
         if folder.sha256(file) != checksum:
             raise folder.damaged(folder.find(file), "another or a damaged copy (its SHA-256 is not the card's)")
-    splits = loader(known)(folder)
+    found = TaskData(known, loader(known)(folder), folder.checksum)
     for part, expected in known.counts.items():
-        count = _size(getattr(splits, part))
-        if count != expected:
+        if (count := found.counts[part]) != expected:
             raise DataError(f"{part} has {count:,} examples, not {expected:,}: another or a partial copy ({folder.path}). {known.get}")
-    return TaskData(known, splits, folder.checksum)
+    return found
 
 
 def _size(part: Sequence[object] | Retrieval) -> int:

@@ -11,11 +11,11 @@ Example = TypeVar("Example", TaggedText, LabelledText)
 
 def set_aside(examples: Sequence[Example], share: float = 0.1) -> tuple[list[Example], list[Example]]:
     """The examples but for about `share` of their groups, and these; a hash of the group decides which."""
-    aside = [_share_of(example.group or example.id) < share for example in examples]
+    aside = [share_of(example.group or example.id) < share for example in examples]
     kept = [example for example, out in zip(examples, aside, strict=True) if not out]
     return kept, [example for example, out in zip(examples, aside, strict=True) if out]
 
 
-def _share_of(key: str) -> float:
+def share_of(key: str) -> float:
     """A number from 0 up to 1 that depends on the key alone."""
     return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") / 2**64

@@ -7,8 +7,10 @@ from clinical_modernbert.tasks.annotated import tagged
 from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Splits, TaggedText
 
+BC5CDR = ("CDR_TrainingSet.PubTator.txt", "CDR_DevelopmentSet.PubTator.txt", "CDR_TestSet.PubTator.txt")
+"""Train, dev and test of BC5CDR."""
+
 _NCBI_DISEASE = ("NCBItrainset_corpus.txt", "NCBIdevelopset_corpus.txt", "NCBItestset_corpus.txt")
-_BC5CDR = ("CDR_TrainingSet.PubTator.txt", "CDR_DevelopmentSet.PubTator.txt", "CDR_TestSet.PubTator.txt")
 
 
 def ncbi_disease(folder: DataFolder) -> Splits[Sequence[TaggedText]]:
@@ -16,14 +18,19 @@ def ncbi_disease(folder: DataFolder) -> Splits[Sequence[TaggedText]]:
     return _splits(folder, _NCBI_DISEASE, lambda _: "Disease")
 
 
+def bc5cdr(folder: DataFolder) -> Splits[Sequence[TaggedText]]:
+    """Mentions of chemicals and of diseases."""
+    return _splits(folder, BC5CDR, lambda label: label)
+
+
 def bc5cdr_disease(folder: DataFolder) -> Splits[Sequence[TaggedText]]:
     """Mentions of diseases."""
-    return _splits(folder, _BC5CDR, lambda label: label if label == "Disease" else None)
+    return _splits(folder, BC5CDR, lambda label: label if label == "Disease" else None)
 
 
 def bc5cdr_chemical(folder: DataFolder) -> Splits[Sequence[TaggedText]]:
     """Mentions of chemicals."""
-    return _splits(folder, _BC5CDR, lambda label: label if label == "Chemical" else None)
+    return _splits(folder, BC5CDR, lambda label: label if label == "Chemical" else None)
 
 
 def _splits(folder: DataFolder, names: Sequence[str], rename: Callable[[str], str | None]) -> Splits[Sequence[TaggedText]]:

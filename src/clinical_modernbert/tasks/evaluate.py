@@ -1,0 +1,151 @@
+"""In: encoders, tasks and their data. Out: a result for each encoder, task and seed. Next: `results`, `cli`, `api`."""
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pydantic import Field
+
+from clinical_modernbert.errors import ConfigError
+from clinical_modernbert.inference import BagOfEmbeddings, Encoder
+from clinical_modernbert.model.task_model import TaskModel
+from clinical_modernbert.progress import Progress, silent
+from clinical_modernbert.settings import Settings
+from clinical_modernbert.tasks.card import Card, Metric
+from clinical_modernbert.tasks.catalogue import TaskData
+from clinical_modernbert.tasks.examples import Retrieval
+from clinical_modernbert.tasks.metrics import Floats, Outcome
+from clinical_modernbert.tasks.probe import Probe, ProbeSettings, features
+from clinical_modernbert.tasks.problems import Problem, problem_of
+from clinical_modernbert.tasks.results import Result, score
+from clinical_modernbert.tasks.retrieval import rank
+from clinical_modernbert.tasks.splitting import share_of
+from clinical_modernbert.tasks.training import Encoded, Epoch, FinetuneSettings, predict, train
+
+Method = Literal["finetune", "probe"]
+BASELINES = ("untrained", "bag-of-embeddings")
+"""What a model has to beat: its own shape with random weights, another draw for each seed, and the table of its input embeddings."""
+
+
+class EvaluateSettings(Settings):
+    """How encoders are compared."""
+
+    method: Method = "finetune"
+    """`finetune` trains all weights; `probe` trains a linear classifier of states that stay as they are. Retrieval takes the vectors as
+    they are with either."""
+    train_share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the training part, by documents, another draw for each seed: a point of a learning curve."""
+    finetune: FinetuneSettings = FinetuneSettings()
+    """Of `method: finetune`."""
+    probe: ProbeSettings = ProbeSettings()
+    """Of `method: probe`."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """An encoder under the name that results have it by; `of_seed` gives the one to ask with a seed."""
+
+    name: str
+    weights: str
+    of_seed: Callable[[int], Encoder]
+
+    @classmethod
+    def trained(cls, name: str, encoder: Encoder, weights: str) -> "Contender":
+        """The same encoder for every seed."""
+        return cls(name, weights, lambda _: encoder)
+
+    @classmethod
+    def untrained(cls, encoder: Encoder) -> "Contender":
+        """Its shape with random weights."""
+        return cls(BASELINES[0], "", encoder.untrained)
+
+    @classmethod
+    def bag_of_embeddings(cls, encoder: Encoder) -> "Contender":
+        """Its token embeddings instead of its states."""
+        return cls.trained(BASELINES[1], BagOfEmbeddings(encoder), "")
+
+
+def evaluate(contender: Contender, data: TaskData, settings: EvaluateSettings, seed: int, progress: Progress = silent) -> Result:
+    """Train on the train part, stop by the dev part, score the test part, once.
+
+    Raises:
+        ConfigError: the method does not go with the encoder.
+    """
+    began = time.perf_counter()
+    encoder = contender.of_seed(seed)
+    outcome, history, size = _outcome(encoder, data, settings, seed, progress)
+    return replace(
+        score(outcome, data),
+        model=contender.name,
+        weights=contender.weights,
+        method=method_of(data.card, settings),
+        seed=seed,
+        settings=settings.model_dump(mode="json"),
+        train_examples=size,
+        history=[[epoch.loss, epoch.dev] for epoch in history],
+        seconds=round(time.perf_counter() - began, 1),
+    )
+
+
+def method_of(card: Card, settings: EvaluateSettings) -> str:
+    """What results say was done: the settings' method, or `vectors` where they were taken as they are."""
+    return "vectors" if card.kind == "retrieval" else settings.method
+
+
+def _outcome(
+    encoder: Encoder, data: TaskData, settings: EvaluateSettings, seed: int, progress: Progress
+) -> tuple[Outcome, list[Epoch], int]:
+    splits = data.splits
+    if isinstance(splits.test, Retrieval):
+        return rank(encoder, splits.test, progress), [], 0
+    chosen = _some(splits.train, settings.train_share, seed)
+    limit = encoder.model.config.max_position_embeddings
+    problem = problem_of(data.card, splits.train, encoder.tokenizer, min(settings.finetune.max_tokens or limit, limit))
+    parts = [Encoded.of(problem, part) for part in (chosen, splits.dev, splits.test)]
+    solve = _finetuned if settings.method == "finetune" else _probed
+    scores, history = solve(encoder, problem, parts, data.card.metric, settings, seed, progress)
+    return problem.outcome(splits.test, scores, data.card.metric), history, len(chosen)
+
+
+def _finetuned(
+    encoder: Encoder,
+    problem: Problem[Any],
+    parts: Sequence[Encoded[Any]],
+    metric: Metric,
+    settings: EvaluateSettings,
+    seed: int,
+    progress: Progress,
+) -> tuple[list[Floats], list[Epoch]]:
+    if isinstance(encoder, BagOfEmbeddings):
+        raise ConfigError("a bag of embeddings cannot be fine-tuned. Leave it out, or use --method probe.")
+    model = TaskModel.with_seed(copy.deepcopy(encoder.model), problem.num_outputs, settings.finetune.dropout, seed)
+    history = train(model, problem, parts[0], parts[1], metric, settings.finetune, seed, progress)
+    return predict(model, problem, parts[2], settings.finetune.row_tokens), history
+
+
+def _probed(
+    encoder: Encoder,
+    problem: Problem[Any],
+    parts: Sequence[Encoded[Any]],
+    metric: Metric,
+    settings: EvaluateSettings,
+    seed: int,
+    progress: Progress,
+) -> tuple[list[Floats], list[Epoch]]:
+    found = [features(encoder.states, problem, part, progress) for part in parts]
+    probe = Probe(found[0], problem.num_outputs, seed)
+    of_train, of_dev = (found[0], parts[0].examples), (found[1], parts[1].examples)
+    history = probe.train(problem, of_train, of_dev, metric, settings.probe, seed, progress)
+    return probe.predict(found[2]), history
+
+
+def _some(examples: Sequence[Any], share: float, seed: int) -> Sequence[Any]:
+    """About this share of the documents' examples."""
+    if share == 1.0:
+        return examples
+    found = [example for example in examples if share_of(f"{seed} {example.group or example.id}") < share]
+    if not found:
+        raise ConfigError(f"a share of {share} of {len(examples)} examples is none. Give a larger --set train_share.")
+    return found

@@ -1,0 +1,142 @@
+"""In: an encoder that stays as it is, a problem and its examples. Out: a linear classifier of its states. Next: `evaluate`.
+
+The cheap way to ask what an encoder's states tell: they are computed once, and only a linear map of them is trained.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import nn
+
+from clinical_modernbert.progress import Progress, silent
+from clinical_modernbert.settings import Settings
+from clinical_modernbert.tasks.card import Metric
+from clinical_modernbert.tasks.encoding import Ints
+from clinical_modernbert.tasks.metrics import Floats
+from clinical_modernbert.tasks.problems import E, Problem, to_tensor
+from clinical_modernbert.tasks.training import Encoded, Epoch, is_over
+
+States = Callable[[Sequence[Ints]], list[npt.NDArray[np.float32]]]
+"""Sequences -> states (tokens, hidden) of each, such as `Encoder.states`."""
+_TOKENS_AT_ONCE = 8192
+
+
+class ProbeSettings(Settings):
+    """How a linear classifier is trained on states that stay as they are."""
+
+    lr: float = Field(default=1e-3, gt=0)
+    """Learning rate of AdamW; states are scaled to unit variance."""
+    epochs: int = Field(default=40, ge=1)
+    """At most."""
+    patience: int = Field(default=5, ge=1)
+    """Epochs without a better figure on the dev part after which training ends."""
+    batch_size: int = Field(default=64, ge=1)
+    """Examples of a step."""
+    weight_decay: float = Field(default=1e-2, ge=0)
+    """Of the classifier's weights."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """States (decisions, hidden) of all examples; those of example i are `states[offsets[i]:offsets[i + 1]]`."""
+
+    states: npt.NDArray[np.float32]
+    offsets: Ints
+
+    def of(self, chosen: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Those of some examples, one after the other."""
+        return np.concatenate([self.states[self.offsets[number] : self.offsets[number + 1]] for number in chosen])
+
+
+def features(states: States, problem: Problem[E], data: Encoded[E], progress: Progress = silent) -> Features:
+    """What the classifier gets of each example: the state at each place, or the mean of the text's tokens."""
+    flat = [(number, piece) for number, pieces in enumerate(data.pieces) for piece in pieces]
+    found: list[list[npt.NDArray[np.float32]]] = [[] for _ in data.pieces]
+    used: list[int] = [0] * len(data.pieces)
+    parts: dict[int, npt.NDArray[np.float32]] = {}
+    with progress("Encoding", total=sum(len(piece.ids) for _, piece in flat), unit="tokens") as advance:
+        for batch in _batches([len(piece.ids) for _, piece in flat]):
+            for place, hidden in zip(batch, states([flat[place][1].ids for place in batch]), strict=True):
+                piece = flat[place][1]
+                parts[place] = hidden[piece.used].sum(0, keepdims=True) if problem.pooled else hidden[piece.places]
+                advance(len(piece.ids))
+    for place, (number, piece) in enumerate(flat):
+        found[number].append(parts[place])
+        used[number] += len(range(*piece.used.indices(len(piece.ids))))
+    joined: list[npt.NDArray[np.float32]] = [np.concatenate(some) for some in found]
+    if problem.pooled:
+        joined = [some.sum(0, keepdims=True) / count for some, count in zip(joined, used, strict=True)]
+    return Features(np.concatenate(joined).astype(np.float32), np.cumsum([0, *map(len, joined)]))
+
+
+class Probe:
+    """A linear classifier of scaled states."""
+
+    def __init__(self, train: Features, num_outputs: int, seed: int) -> None:
+        self._mean, self._spread = train.states.mean(0), train.states.std(0) + 1e-6
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.classifier = nn.Linear(train.states.shape[1], num_outputs)
+
+    def scores(self, states: npt.NDArray[np.float32]) -> torch.Tensor:
+        """(decisions, outputs)."""
+        scores: torch.Tensor = self.classifier(torch.from_numpy((states - self._mean) / self._spread))
+        return scores
+
+    @torch.inference_mode()
+    def predict(self, data: Features) -> list[Floats]:
+        """Scores (decisions, outputs) of every example."""
+        return np.split(self.scores(data.states).double().numpy(), data.offsets[1:-1])
+
+    def train(
+        self,
+        problem: Problem[E],
+        data: tuple[Features, Sequence[E]],
+        dev: tuple[Features, Sequence[E]],
+        metric: Metric,
+        settings: ProbeSettings,
+        seed: int,
+        progress: Progress = silent,
+    ) -> list[Epoch]:
+        """Train; it ends with the weights of the epoch whose figure on `dev` was best."""
+        optimizer = torch.optim.AdamW(self.classifier.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+        targets = [problem.targets(example) for example in data[1]]
+        rng = np.random.default_rng(seed)
+        history: list[Epoch] = []
+        best: dict[str, torch.Tensor] = {}
+        with progress("Training the probe", total=settings.epochs, unit="epochs") as advance:
+            while len(history) < settings.epochs and not is_over(history, settings.patience):
+                total = 0.0
+                order = rng.permutation(len(targets)).tolist()
+                for first in range(0, len(order), settings.batch_size):
+                    chosen = order[first : first + settings.batch_size]
+                    wanted = to_tensor([targets[number] for number in chosen])
+                    loss = problem.loss(self.scores(data[0].of(chosen)), wanted)
+                    optimizer.zero_grad()
+                    (loss / max(len(wanted), 1)).backward()  # type: ignore[no-untyped-call]
+                    optimizer.step()
+                    total += float(loss.detach())
+                figure = float(problem.outcome(dev[1], self.predict(dev[0]), metric).figure(metric))
+                if not history or figure > max(epoch.dev for epoch in history):
+                    best = {name: tensor.detach().clone() for name, tensor in self.classifier.state_dict().items()}
+                history.append(Epoch(total / max(int(data[0].offsets[-1]), 1), figure))
+                advance(1)
+        self.classifier.load_state_dict(best)
+        return history
+
+
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Sequences that go through the model together, longest first."""
+    batches: list[list[int]] = []
+    size = _TOKENS_AT_ONCE
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        if size + lengths[place] > _TOKENS_AT_ONCE:
+            batches.append([])
+            size = 0
+        batches[-1].append(place)
+        size += lengths[place]
+    return batches

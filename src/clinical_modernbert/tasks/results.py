@@ -1,0 +1,171 @@
+"""In: an outcome. Out: a result as a file, and tables of many. Next: `cli`, `api`.
+
+A result lies at `<folder>/<model>/<task>/<method>-<seed>.json`, or `.../<share>-<method>-<seed>.json` of a part of the training data.
+"""
+
+import json
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clinical_modernbert import __version__, atomic
+from clinical_modernbert.errors import DataError
+from clinical_modernbert.tasks import catalogue
+from clinical_modernbert.tasks.card import Card
+from clinical_modernbert.tasks.metrics import Counts, Outcome
+from clinical_modernbert.tasks.significance import interval
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """One model, one task, one seed. `low` and `high` are the 95% interval of the figure over the test documents alone."""
+
+    task: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    further: dict[str, float]
+    by_label: dict[str, dict[str, float]]
+    checksum: str
+    examples: dict[str, int]
+    counted: dict[str, int]
+    model: str = ""
+    weights: str = ""
+    method: str = ""
+    seed: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    train_examples: int = 0
+    history: list[list[float]] = field(default_factory=list)
+    seconds: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def train_share(self) -> float:
+        """Share of the training part that it was trained on."""
+        return float(self.settings.get("train_share", 1.0))
+
+    def path(self, folder: Path) -> Path:
+        """Where it lies below the folder of all results."""
+        return _path(folder, self.model, self.task, self.method, self.train_share, self.seed)
+
+
+def score(outcome: Outcome, data: catalogue.TaskData) -> Result:
+    """The figures of an outcome, without what is known of the model."""
+    card = data.card
+    metric = card.metric
+    value = float(outcome.figure(metric))
+    low, high = interval(outcome, metric)
+    return Result(
+        task=card.name,
+        metric=metric,
+        value=value,
+        low=low,
+        high=high,
+        further={name: float(outcome.figure(name)) for name in card.further_metrics},
+        by_label=outcome.by_label() if isinstance(outcome, Counts) else {},
+        checksum=data.checksum,
+        examples=data.counts,
+        counted={reason: count for reason, count in data.splits.counted.items() if count},
+        versions={"clinical-modernbert": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    )
+
+
+def write(result: Result, folder: Path) -> Path:
+    """Keep it, whole or not at all."""
+    atomic.write_json(result.path(folder), asdict(result))
+    return result.path(folder)
+
+
+def find(folder: Path, model: str, card: Card, method: str, train_share: float, seed: int) -> Result | None:
+    """A result that is there already.
+
+    Raises:
+        DataError: the file is no result.
+    """
+    path = _path(folder, model, card.name, method, train_share, seed)
+    return _read(path) if path.is_file() else None
+
+
+def read(folder: Path) -> list[Result]:
+    """All results below a folder, by model, task, method and seed.
+
+    Raises:
+        DataError: there is none, or a file is no result.
+    """
+    found = [_read(path) for path in sorted(folder.rglob("*.json"))]
+    if not found:
+        raise DataError(f"no results ({folder}). Run cmbert evaluate first.")
+    return found
+
+
+def _read(path: Path) -> Result:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["format_version"] != FORMAT_VERSION:
+            raise ValueError
+        return Result(**data)
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"no result of this version ({path}). Take the file away, or evaluate again.") from None
+
+
+def _path(folder: Path, model: str, task: str, method: str, train_share: float, seed: int) -> Path:
+    share = "" if train_share == 1.0 else f"{train_share:g}-"
+    return folder / model / task / f"{share}{method}-{seed}.json"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a model's results on a task over its seeds, or a figure that somebody published.
+
+    `spread` is the standard deviation over the seeds; `low` and `high` are the mean 95% interval over the test documents.
+    """
+
+    task: str
+    metric: str
+    model: str
+    method: str
+    train_share: float
+    seeds: int
+    mean: float
+    spread: float | None
+    low: float | None
+    high: float | None
+    source: str = ""
+
+
+def rows(results: Sequence[Result], published: bool = True) -> list[Row]:
+    """The lines of a table, task by task, the best first; with the published figures of the tasks that occur.
+
+    Raises:
+        DataError: two results of a task are of other data, and cannot stand side by side.
+    """
+    groups: dict[tuple[str, str, str, float], list[Result]] = {}
+    checksums: dict[str, str] = {}
+    for result in results:
+        if checksums.setdefault(result.task, result.checksum) != result.checksum:
+            raise DataError(f"results of {result.task} are of different files of the data set. Evaluate again on one of them.")
+        groups.setdefault((result.task, result.model, result.method, result.train_share), []).append(result)
+    found = [_row(some) for some in groups.values()]
+    known = catalogue.cards()
+    for task in checksums if published else ():
+        card = known.get(task)
+        for figure in card.published if card else ():
+            source = f"{figure.source}{'; ' + figure.note if figure.note else ''}"
+            found.append(Row(task, card.metric if card else "", figure.model, "published", 1.0, 0, figure.value, None, None, None, source))
+    return sorted(found, key=lambda row: (row.task, row.train_share, -row.mean, row.model))
+
+
+def _row(some: Sequence[Result]) -> Row:
+    one, values = some[0], [result.value for result in some]
+    spread = statistics.stdev(values) if len(values) > 1 else None
+    low, high = (statistics.fmean(getattr(result, side) for result in some) for side in ("low", "high"))
+    return Row(one.task, one.metric, one.model, one.method, one.train_share, len(some), statistics.fmean(values), spread, low, high)

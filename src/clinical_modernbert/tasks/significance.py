@@ -1,0 +1,45 @@
+"""In: outcomes of models on the same documents. Out: intervals, and whether one is better. Next: `results`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clinical_modernbert.tasks.card import Metric
+from clinical_modernbert.tasks.metrics import Floats, Outcome
+
+NUM_DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Difference of a figure, its 95% interval, and the two-sided probability of one as large if the models were alike."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def draws(documents: int, seed: int = 0) -> Floats:
+    """(draws, documents): how often each document is in a sample of as many with replacement (Efron and Tibshirani 1993)."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(documents, np.full(documents, 1 / documents), size=NUM_DRAWS).astype(np.float64)
+
+
+def interval(outcome: Outcome, metric: Metric) -> tuple[float, float]:
+    """95% interval of a figure over documents."""
+    low, high = np.nanquantile(outcome.figure(metric, draws(outcome.num_documents)), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def compare(one: Outcome, other: Outcome, metric: Metric) -> Comparison:
+    """Paired bootstrap over documents (Koehn 2004): both models answer for the same draws.
+
+    The p-value is twice the share of draws on the other side of 0, one added so that it is never 0.
+    """
+    weights = draws(one.num_documents)
+    differences = one.figure(metric, weights) - other.figure(metric, weights)
+    low, high = np.nanquantile(differences, [0.025, 0.975])
+    beyond = min((differences <= 0).sum(), (differences >= 0).sum())
+    difference = float(one.figure(metric) - other.figure(metric))
+    return Comparison(difference, float(low), float(high), float(min(1.0, 2 * (beyond + 1) / (NUM_DRAWS + 1))))

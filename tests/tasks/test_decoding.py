@@ -1,0 +1,48 @@
+"""Tags that the scheme allows, and nothing lost between spans and tags."""
+
+from itertools import pairwise, product
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinical_modernbert.tasks.decoding import allowed, best_tags, spans_of, tags_for, tags_of
+from clinical_modernbert.tasks.examples import Span
+
+TAGS = tags_of(["x", "y"])
+WORDS = [(0, 2), (3, 5), (5, 6), (7, 9)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.floats(-3, 3), min_size=5, max_size=5), min_size=1, max_size=4))
+def test_the_best_sequence_is_that_of_trying_all(rows: list[list[float]]) -> None:
+    scores = np.array(rows)
+    may = allowed(TAGS)
+    best = max(
+        (path for path in product(range(5), repeat=len(rows)) if may[0, path[0]] and all(may[a, b] for a, b in pairwise(path))),
+        key=lambda path: sum(scores[word, tag] for word, tag in enumerate(path)),
+    )
+    found = best_tags(scores, TAGS)
+    assert np.isclose(scores[range(len(rows)), found].sum(), scores[range(len(rows)), list(best)].sum())
+    assert may[0, found[0]]
+    assert all(may[a, b] for a, b in pairwise(found))
+
+
+def test_spans_become_tags_and_come_back() -> None:
+    spans = [Span(0, 5, "x"), Span(5, 6, "x"), Span(7, 9, "y")]
+    tags, lost = tags_for(spans, WORDS, TAGS)
+    assert [TAGS[tag] for tag in tags] == ["B-x", "I-x", "B-x", "B-y"]
+    assert lost == 0
+    assert spans_of(tags.tolist(), TAGS, WORDS) == spans
+
+
+def test_what_tags_cannot_say_is_counted() -> None:
+    overlapping = [Span(0, 5, "x"), Span(3, 6, "y"), Span(2, 3, "y")]
+    tags, lost = tags_for(overlapping, WORDS, TAGS)
+    assert lost == 2
+    assert [TAGS[tag] for tag in tags] == ["B-x", "I-x", "O", "O"]
+
+
+def test_a_text_without_words_has_no_tags() -> None:
+    assert len(best_tags(np.zeros((0, 5)), TAGS)) == 0
+    assert tags_for([Span(0, 1, "x")], [], TAGS)[1] == 1
