@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clinical_modernbert import recipes, sources
-    from clinical_modernbert.api import pretrain
+    from clinical_modernbert.api import evaluate, pretrain
     from clinical_modernbert.corpus import Corpus, CorpusSettings, build_corpus
     from clinical_modernbert.inference import Encoder, Prediction
     from clinical_modernbert.pretraining.run import Run
@@ -25,10 +25,23 @@ _HOMES = {
     "Run": "clinical_modernbert.pretraining.run",
     "Tokenizer": "clinical_modernbert.tokenization",
     "build_corpus": "clinical_modernbert.corpus",
+    "evaluate": "clinical_modernbert.api",
     "pretrain": "clinical_modernbert.api",
 }
 
-__all__ = ["Corpus", "CorpusSettings", "Encoder", "Prediction", "Run", "Tokenizer", "build_corpus", "pretrain", "recipes", "sources"]
+__all__ = [
+    "Corpus",
+    "CorpusSettings",
+    "Encoder",
+    "Prediction",
+    "Run",
+    "Tokenizer",
+    "build_corpus",
+    "evaluate",
+    "pretrain",
+    "recipes",
+    "sources",
+]
 
 
 def __getattr__(name: str) -> Any:

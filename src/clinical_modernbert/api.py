@@ -1,5 +1,6 @@
 """In: the Python user's calls that span rooms. Out: the same as the commands give. Next: `cli`, `quickstart`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from clinical_modernbert.corpus import Corpus
@@ -10,6 +11,9 @@ from clinical_modernbert.pretraining.run import Run
 from clinical_modernbert.pretraining.run import pretrain as _pretrain
 from clinical_modernbert.pretraining.settings import RunSettings
 from clinical_modernbert.progress import Progress, silent
+from clinical_modernbert.tasks import catalogue
+from clinical_modernbert.tasks.evaluate import EvaluateSettings
+from clinical_modernbert.tasks.suite import Results, contenders, evaluate_all, expand
 
 
 def pretrain(
@@ -28,3 +32,28 @@ def pretrain(
         write_run_card(run)
         write_report(run, corpus.manifest, run.folder / "report", summary=run_summary(run))
     return run
+
+
+def evaluate(
+    models: Run | Path | str | Sequence[Path | str],
+    tasks: Sequence[str],
+    data: Path | str,
+    *,
+    seeds: int = 5,
+    output: Path | str | None = None,
+    settings: EvaluateSettings | None = None,
+    baselines: bool = False,
+    progress: Progress = silent,
+) -> Results:
+    """Train encoders on benchmarks and score their test parts, seed by seed; see `cmbert evaluate`.
+
+    `data` is the folder below which each data set has its own; with `output`, results are kept there, and not made again.
+
+    Example:
+        >>> evaluate("model/", ["ncbi-disease"], "benchmarks/", seeds=5).table()  # doctest: +SKIP
+    """
+    settings = settings or EvaluateSettings()
+    given = [models.model] if isinstance(models, Run) else [models] if isinstance(models, (str, Path)) else list(models)
+    compared = list(contenders([Path(model) for model in given], baselines, settings))
+    parts = (catalogue.load(name, Path(data)) for name in expand(tasks))
+    return evaluate_all(compared, parts, seeds, None if output is None else Path(output), settings, progress=progress)

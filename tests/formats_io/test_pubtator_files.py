@@ -175,3 +175,14 @@ def test_real_files_written_again_are_read_as_they_were(shared_data: Path, tmp_p
     documents = list(formats.open(path))
     formats.write(documents, tmp_path, "pubtator")
     assert list(formats.open(tmp_path)) == documents
+
+
+def test_a_sequence_variant_is_one_concept_whatever_its_spelling_divides(tmp_path: Path) -> None:
+    variant = "c|DEL|1314_1328|"
+    content = f"1|t|A deletion and pain.\n1|a|\n1\t2\t10\tdeletion\tSequenceVariant\t{variant}\n1\t15\t19\tpain\tDisease\tD1\n"
+    path = write(tmp_path, f"{content}1\tAssociation\tD1\t{variant}\tNovel\n\n")
+    (document,) = formats.open(path)
+    assert [attribute.value for attribute in document.attributes if attribute.kind == "concept"] == [variant, "D1"]
+    assert document.relations[0].tail == variant
+    formats.write([document], tmp_path / "again", "pubtator")
+    assert list(formats.open(tmp_path / "again")) == [document]

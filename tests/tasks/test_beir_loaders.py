@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.loaders import beir
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 PARTS = ("train", "dev", "test")
 HEADER = "query-id\tcorpus-id\tscore\n"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Span
 from clinical_modernbert.tasks.loaders import biored
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 NAMES = ("Train.BioC.JSON", "Dev.BioC.JSON", "Test.BioC.JSON")
 

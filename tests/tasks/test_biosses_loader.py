@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.loaders import biosses
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 HEADER = "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n"
 ROW = '0\tGENRE\tBIOSSES\t1997\t43\tBIOSSES\tBIOSSES\tA gene is "new".\tA gene, as it is.\t3.4\n'

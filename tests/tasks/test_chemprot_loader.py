@@ -7,8 +7,8 @@ import pytest
 
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.tasks import catalogue
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.loaders import chemprot
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 LINES = (
     {"text": "<< Xanol >> inhibits [[ ABC1 ]] and DEF2.", "label": "INHIBITOR", "metadata": []},

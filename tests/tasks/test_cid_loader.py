@@ -7,10 +7,10 @@ import pytest
 
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.tasks import catalogue
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText
 from clinical_modernbert.tasks.loaders.bc5cdr_cid import bc5cdr_cid
 from clinical_modernbert.tasks.loaders.pubtator_ner import BC5CDR
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 TEXT = (
     "7|t|Xanol and rash or fever\n7|a|Rash after Xanol, not Yanol; pain.\n"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.loaders import ddi
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 XML = """<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
 <document id="DDI-{id}">

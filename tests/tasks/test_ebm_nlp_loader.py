@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Span
 from clinical_modernbert.tasks.loaders import ebm_nlp
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 TOKENS = ["40\u2009kg", "adults", "took", "aspirin", "for", "pain", "."]
 LABELS = {"participants": "1100000", "interventions": "0001000", "outcomes": "0100010"}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.loaders import hoc
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 LABELS = {
     1: "< < <Sustaining proliferative signaling--Receptors ANDResisting cell death--Apoptosis<NULL ",

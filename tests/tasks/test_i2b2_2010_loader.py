@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Span
 from clinical_modernbert.tasks.loaders import i2b2_2010
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 TEXT = "Made-up Fever after Pillum .\nNo cough .\n"
 CONCEPTS = (

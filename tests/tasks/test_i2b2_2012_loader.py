@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Span
 from clinical_modernbert.tasks.loaders import i2b2_2012
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 NOTE = """<?xml version="1.0" encoding="UTF-8" ?>
 <ClinicalNarrativeTemporalAnnotation>

@@ -6,9 +6,9 @@ import pytest
 
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.tasks import catalogue
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Span, TaggedText
 from clinical_modernbert.tasks.loaders import iob_ner
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 TWO = "The\tO\nABC1\tB-GENE\ngene\tI-GENE\nDEF\tB-GENE\n\nNothing\tO\n.\tO\n"
 

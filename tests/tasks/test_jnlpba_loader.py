@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Span
 from clinical_modernbert.tasks.loaders import jnlpba
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 SENTENCE = "IL-2\tB-DNA\ngene\tI-DNA\nbinds\tO\nNF-kB\tB-protein\n.\tO\n\n"
 

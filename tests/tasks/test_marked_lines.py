@@ -4,8 +4,8 @@ from collections import Counter
 
 from clinical_modernbert.formats.document import AnnotatedDocument, Relation, Span
 from clinical_modernbert.tasks.examples import LabelledText
-from clinical_modernbert.tasks.marked_lines import NEAR, excerpt, related
-from clinical_modernbert.tasks.own_parts import own_parts
+from clinical_modernbert.tasks.reading.marked_lines import NEAR, excerpt, related
+from clinical_modernbert.tasks.reading.splitting import own_parts
 
 
 def span(text: str, words: str) -> Span:

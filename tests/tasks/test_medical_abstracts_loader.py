@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.loaders import medical_abstracts
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 
 def write(folder: Path, test: str) -> DataFolder:

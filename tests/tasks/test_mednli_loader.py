@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.loaders.mednli import mednli
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 
 def line(number: int, label: str) -> str:

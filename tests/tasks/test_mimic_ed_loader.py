@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits
 from clinical_modernbert.tasks.loaders import mimic_ed
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 TABLES = {
     "ed/edstays": """subject_id,hadm_id,stay_id,intime,outtime,gender,race,arrival_transport,disposition

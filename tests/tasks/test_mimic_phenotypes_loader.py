@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText
 from clinical_modernbert.tasks.loaders.mimic_phenotypes import PHENOTYPES, phenotypes
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 NOTES = """"ROW_ID","SUBJECT_ID","HADM_ID","CHARTDATE","CHARTTIME","STORETIME","CATEGORY","DESCRIPTION","CGID","ISERROR","TEXT"
 174,22532,167853,2151-08-04,,,"Discharge summary","Report",,,"A made-up

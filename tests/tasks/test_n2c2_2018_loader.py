@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Span
 from clinical_modernbert.tasks.loaders import n2c2_2018
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 TEXT = f"Pillum 5 mg for\nmade-up pain.\n{'-' * 400}\nOther 7 mg."
 ANNOTATIONS = f"""T1\tDrug 0 6\tPillum

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Span
 from clinical_modernbert.tasks.loaders import nlm_gene
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 XML = """<?xml version='1.0' encoding='utf-8' standalone='yes'?>
 <!DOCTYPE collection SYSTEM 'BioC.dtd'>

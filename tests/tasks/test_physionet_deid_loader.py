@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Span, TaggedText
 from clinical_modernbert.tasks.loaders.physionet_deid import deid
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 TEXT = """
 START_OF_RECORD=1||||2||||

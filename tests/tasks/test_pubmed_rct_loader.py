@@ -6,8 +6,8 @@ import pytest
 
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.tasks import catalogue
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.loaders import pubmed_rct
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 TEXT = "###24293578\nOBJECTIVE\tTo test 5 mg .\nRESULTS\tIt worked .\n\n###24854809\nMETHODS\tWe did .\n\n"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.loaders import pubmedqa
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 
 def write(folder: Path, truth: dict[str, str]) -> DataFolder:

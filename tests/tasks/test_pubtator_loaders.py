@@ -6,9 +6,9 @@ import pytest
 
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.tasks import catalogue
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Span
 from clinical_modernbert.tasks.loaders import pubtator_ner
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 ONE = "1|t|Fever in adults\n1|a|Aspirin for fever.\n1\t0\t5\tFever\tDisease\tD1\n1\t16\t23\tAspirin\tChemical\tD2\n\n"
 FEVER, ASPIRIN = Span(0, 5, "Disease"), Span(16, 23, "Chemical")

@@ -8,10 +8,10 @@ import pytest
 
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.tasks import catalogue
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText
 from clinical_modernbert.tasks.loaders.article_roles import article_roles
 from clinical_modernbert.tasks.loaders.sentence_roles import nicta_piboso
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 TWO = "###11\nbackground\tRash is common .\nstudy design\tA made-up study .\n\n###12\noutcome\tNone had rash .\n\n"
 

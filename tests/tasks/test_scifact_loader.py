@@ -9,8 +9,8 @@ import pytest
 
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.tasks import catalogue
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.loaders.scifact import scifact, scifact_beir
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 CORPUS = [
     {"doc_id": 31, "title": "Xanol.", "abstract": ["It's made up.", 'So "is" this.'], "structured": False},

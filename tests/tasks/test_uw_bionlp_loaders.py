@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Span, TaggedText
 from clinical_modernbert.tasks.loaders import uw_bionlp
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 
 def test_snippets_are_the_lines_of_a_file_with_their_own_offsets(tmp_path: Path) -> None:

@@ -2,24 +2,17 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from clinical_modernbert.cli.options import Device, DryRun, Json, Output, Overwrite, Set
 
-if TYPE_CHECKING:
-    from clinical_modernbert.tasks.evaluate import Contender
-    from clinical_modernbert.tasks.results import Result
-
 tasks = typer.Typer(help="Benchmarks: what each measures, how to get it, what others reached.", no_args_is_help=True)
 results = typer.Typer(help="Tables of what `cmbert evaluate` wrote.", no_args_is_help=True)
 
 Folder = Annotated[Path, typer.Argument(metavar="RESULTS", help="A folder of results.")]
-_GROUPS = ("open", "credentialed")
 
 
 @tasks.command("list")
@@ -49,7 +42,26 @@ def show_task(
     from clinical_modernbert.tasks import catalogue
 
     card = catalogue.card(name)
-    sys.stdout.write(json.dumps(card.model_dump(mode="json"), indent=2) + "\n" if as_json else card.to_yaml())
+    if as_json:
+        sys.stdout.write(json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
+        return
+    known = {
+        "measures": card.measures,
+        "kind": card.kind,
+        "metric": ", ".join((card.metric, *card.further_metrics)),
+        "splits": card.splits,
+        "examples": ", ".join(f"{count:,} {part}" for part, count in card.counts.items()),
+        "access": card.access,
+        "licence": card.licence,
+        "get": card.get,
+        "from": card.url,
+        "into": f"{card.folder}/ below --data",
+        "citation": card.citation,
+    }
+    sys.stdout.write(f"{card.name}: {card.title}\n")
+    sys.stdout.writelines(f"  {key:10}{value}\n" for key, value in known.items() if value)
+    for figure in card.published:
+        sys.stdout.write(f"  published {figure.value:.4f}  {figure.model} ({figure.source}{'; ' + figure.note if figure.note else ''})\n")
 
 
 def evaluate(
@@ -72,34 +84,22 @@ def evaluate(
     Example: cmbert evaluate model/ --tasks ncbi-disease,bc5cdr --data benchmarks/ --seeds 5 --set method=probe -o results/
     """
     from clinical_modernbert.cli.progress import progress
-    from clinical_modernbert.errors import ConfigError
     from clinical_modernbert.settings import parse
-    from clinical_modernbert.tasks import catalogue, results
-    from clinical_modernbert.tasks.evaluate import EvaluateSettings, evaluate, method_of
+    from clinical_modernbert.tasks import catalogue
+    from clinical_modernbert.tasks.evaluate import EvaluateSettings
+    from clinical_modernbert.tasks.suite import contenders, evaluate_all, expand
 
     settings = parse(EvaluateSettings, {}, overrides or [])
-    cards = [catalogue.card(name) for name in _expanded(names)]
-    contenders = list(_contenders(models, baselines, settings.method == "probe", device))
+    chosen = expand(name.strip() for name in names.split(","))
+    compared = list(contenders(models, baselines, settings, device or "auto"))
     if dry_run:
-        sys.stdout.write(f"{len(contenders)} encoders, {len(cards)} tasks, {seeds} seeds: {len(contenders) * len(cards) * seeds} results\n")
-    found: list[Result] = []
-    for card in cards:
-        part = catalogue.load(card.name, data)
-        if dry_run:
-            sys.stdout.write(f"{card.name}: {part.counts}, files {part.checksum}\n")
-            continue
-        for contender in contenders:
-            for seed in range(seeds):
-                known = results.find(output, contender.name, card, method_of(card, settings), settings.train_share, seed)
-                if known and not overwrite and not _same(known, contender.weights, part.checksum, settings.model_dump(mode="json")):
-                    place = known.path(output)
-                    raise ConfigError(f"{place} is of other weights, files or settings. Pass --overwrite, or another --output.")
-                if known is None or overwrite:
-                    known = evaluate(contender, part, settings, seed, progress)
-                    results.write(known, output)
-                found.append(known)
-    if not dry_run:
-        _print(found, "json" if as_json else "md")
+        for part in (catalogue.load(name, data) for name in chosen):
+            counts = ", ".join(f"{count:,} {which}" for which, count in part.counts.items())
+            sys.stdout.write(f"{part.card.name}: {counts}, files {part.checksum}, {len(compared)} encoders, {seeds} seeds\n")
+        return
+    parts = (catalogue.load(name, data) for name in chosen)
+    done = evaluate_all(compared, parts, seeds, output, settings, overwrite=overwrite, progress=progress)
+    sys.stdout.write(done.table("json" if as_json else "md"))
 
 
 @results.command("table")
@@ -112,45 +112,6 @@ def table(
 
     Example: cmbert results table results/ --format html
     """
-    from clinical_modernbert.tasks.results import read
+    from clinical_modernbert.tasks.suite import Results
 
-    _print(read(folder), form, published)
-
-
-def _print(found: "list[Result]", form: str, published: bool = True) -> None:
-    from clinical_modernbert.tasks import tables
-    from clinical_modernbert.tasks.results import rows
-
-    lines = rows(found, published)
-    sys.stdout.write(json.dumps([asdict(row) for row in lines], indent=2) + "\n" if form == "json" else tables.FORMATS[form](lines))
-
-
-def _same(known: "Result", weights: str, checksum: str, settings: dict[str, object]) -> bool:
-    return (known.weights, known.checksum, known.settings) == (weights, checksum, settings)
-
-
-def _expanded(names: str) -> list[str]:
-    from clinical_modernbert.tasks import catalogue
-
-    found: list[str] = []
-    for name in names.split(","):
-        found += [card.name for card in catalogue.cards().values() if card.access == name] if name in _GROUPS else [name.strip()]
-    return list(dict.fromkeys(found))
-
-
-def _contenders(models: list[Path], baselines: bool, probed: bool, device: str | None) -> "Iterator[Contender]":
-    from clinical_modernbert.errors import ConfigError
-    from clinical_modernbert.inference import Encoder
-    from clinical_modernbert.model.hf import weights_sha256
-    from clinical_modernbert.tasks.evaluate import BASELINES, Contender
-
-    names = [model.resolve().name for model in models]
-    if len(set(names)) < len(names) or set(names) & set(BASELINES):
-        raise ConfigError(f"models need names of their own ({', '.join(names)}). Give folders that are called otherwise.")
-    encoders = [Encoder.from_pretrained(model, device=device or "auto") for model in models]
-    for name, model, encoder in zip(names, models, encoders, strict=True):
-        yield Contender.trained(name, encoder, weights_sha256(model))
-    if baselines:
-        yield Contender.untrained(encoders[0])
-        if probed:
-            yield Contender.bag_of_embeddings(encoders[0])
+    sys.stdout.write(Results.read(folder).table(form, published))

@@ -31,11 +31,13 @@ _ABSTRACT = re.compile(r"([^|\t]{1,200})\|a\|(.*)")
 _OFFSET = re.compile(r"[0-9]{1,9}")
 _NO_CONCEPT = frozenset(("", "-", "-1"))
 _NO_BREAKS = str.maketrans("\r\n\t", "   ")
+_VARIANT = re.compile(r"[a-z]?\|(?:SUB|DEL|INS|INDEL|DUP|FS)\|.*")
+"""A sequence variant as tmVar spells it (`c|DEL|1314_1328`), one identifier whose parts are divided as several identifiers are."""
 
 
 def identifiers(concept: str) -> list[str]:
     """The single identifiers in an attribute's value, whichever of the corpora's ways of joining them it uses."""
-    return [part for part in re.split(r"[|+,;]", concept) if part]
+    return [concept] if _VARIANT.fullmatch(concept) else [part for part in re.split(r"[|+,;]", concept) if part]
 
 
 def read(path: Path, on_refusal: OnRefusal = stop) -> Iterator[AnnotatedDocument]:
@@ -133,7 +135,8 @@ def _span(text: str, id: str, fields: Sequence[str]) -> Span:
 def _links(span: str, fields: Sequence[str]) -> list[Attribute]:
     """One attribute for each concept of a span; names that are not as many as the concepts are the first one's text."""
     concept, names = (*fields[5:], "", "")[:2]
-    concepts = [part for part in concept.split("|") if part not in _NO_CONCEPT] or [""] * bool(names)
+    parts = [concept] if _VARIANT.fullmatch(concept) else concept.split("|")
+    concepts = [part for part in parts if part not in _NO_CONCEPT] or [""] * bool(names)
     texts = names.split("|")
     texts = texts if len(texts) == len(concepts) else [names, *[""] * (len(concepts) - 1)]
     return [Attribute(span, "Reference", value, "concept", text) for value, text in zip(concepts, texts, strict=False)]

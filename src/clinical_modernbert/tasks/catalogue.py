@@ -14,8 +14,8 @@ import yaml
 from clinical_modernbert.errors import ConfigError, DataError
 from clinical_modernbert.settings import parse
 from clinical_modernbert.tasks.card import Card
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Retrieval, Splits
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class TaskData:
 @cache
 def cards() -> dict[str, Card]:
     """Every task's card by its name, in order."""
-    found = sorted((file for file in (files(__package__) / "cards").iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
-    listed = [parse(Card, yaml.safe_load(file.read_text(encoding="utf-8")), where=file.name) for file in found]
-    return {card.name: card for card in listed}
+    found = (file for file in (files(__package__) / "cards").iterdir() if file.name.endswith(".yaml"))
+    listed = (parse(Card, yaml.safe_load(file.read_text(encoding="utf-8")), where=file.name) for file in found)
+    return {card.name: card for card in sorted(listed, key=lambda card: card.name)}
 
 
 def card(name: str) -> Card:

@@ -19,9 +19,9 @@ from clinical_modernbert.tasks.examples import Retrieval
 from clinical_modernbert.tasks.metrics import Floats, Outcome
 from clinical_modernbert.tasks.probe import Probe, ProbeSettings, features
 from clinical_modernbert.tasks.problems import Problem, problem_of
+from clinical_modernbert.tasks.reading.splitting import share_of
 from clinical_modernbert.tasks.results import Result, score
 from clinical_modernbert.tasks.retrieval import rank
-from clinical_modernbert.tasks.splitting import share_of
 from clinical_modernbert.tasks.training import Encoded, Epoch, FinetuneSettings, predict, train
 
 Method = Literal["finetune", "probe"]

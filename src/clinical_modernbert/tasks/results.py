@@ -16,11 +16,12 @@ import torch
 from clinical_modernbert import __version__, atomic
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.tasks import catalogue
-from clinical_modernbert.tasks.card import Card
 from clinical_modernbert.tasks.metrics import Counts, Outcome
 from clinical_modernbert.tasks.significance import interval
 
 FORMAT_VERSION = 1
+PUBLISHED = "published"
+"""The method of a row that somebody printed."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,13 @@ def write(result: Result, folder: Path) -> Path:
     return result.path(folder)
 
 
-def find(folder: Path, model: str, card: Card, method: str, train_share: float, seed: int) -> Result | None:
+def find(folder: Path, model: str, task: str, method: str, train_share: float, seed: int) -> Result | None:
     """A result that is there already.
 
     Raises:
         DataError: the file is no result.
     """
-    path = _path(folder, model, card.name, method, train_share, seed)
+    path = _path(folder, model, task, method, train_share, seed)
     return _read(path) if path.is_file() else None
 
 
@@ -160,7 +161,7 @@ def rows(results: Sequence[Result], published: bool = True) -> list[Row]:
         card = known.get(task)
         for figure in card.published if card else ():
             source = f"{figure.source}{'; ' + figure.note if figure.note else ''}"
-            found.append(Row(task, card.metric if card else "", figure.model, "published", 1.0, 0, figure.value, None, None, None, source))
+            found.append(Row(task, card.metric if card else "", figure.model, PUBLISHED, 1.0, 0, figure.value, None, None, None, source))
     return sorted(found, key=lambda row: (row.task, row.train_share, -row.mean, row.model))
 
 

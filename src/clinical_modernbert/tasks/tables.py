@@ -1,17 +1,19 @@
-"""In: rows of results. Out: a table as text. Next: `cli`."""
+"""In: rows of results. Out: a table as text, or a page with a picture for each task. Next: `cli`."""
 
 import csv
-import html
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
 
-from clinical_modernbert.tasks.results import Row
+from markupsafe import Markup
+
+from clinical_modernbert.export.page import axes, environment, svg
+from clinical_modernbert.tasks import catalogue
+from clinical_modernbert.tasks.results import PUBLISHED, Row
 
 _HEAD = ("task", "metric", "model", "method", "train", "seeds", "mean", "spread", "95% of documents", "source")
-_STYLE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Results</title><style>
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1a2733}table{border-collapse:collapse;width:100%}
-th,td{padding:.3rem .6rem;text-align:left;border-bottom:1px solid #dde4ea}td:nth-child(n+5):nth-child(-n+9){text-align:right;font-variant-numeric:tabular-nums}
-tr.published{color:#6b7885;font-style:italic}</style>"""
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -27,17 +29,22 @@ def comma_separated(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
+def as_json(rows: Sequence[Row]) -> str:
+    """A list of objects, one for each row."""
+    return json.dumps([asdict(row) for row in rows], indent=2) + "\n"
+
+
 def page(rows: Sequence[Row]) -> str:
-    """One HTML page that needs nothing else."""
-    body = "".join(
-        f'<tr class="{html.escape(row.method)}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(row)) + "</tr>\n"
-        for row in rows
-    )
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in _HEAD)
-    return f"{_STYLE}<h1>Results</h1><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></html>\n"
+    """A page that loads nothing from outside; `rows` as `results.rows` orders them."""
+    known = catalogue.cards()
+    tasks = []
+    for name, of_task in groupby(rows, lambda row: row.task):
+        lines = list(of_task)
+        tasks.append({"name": name, "card": known.get(name), "metric": lines[0].metric, "rows": lines, "picture": _picture(lines)})
+    return environment(__package__).get_template("results.html.jinja").render(tasks=tasks) + "\n"
 
 
-FORMATS: Mapping[str, Callable[[Sequence[Row]], str]] = {"md": markdown, "csv": comma_separated, "html": page}
+FORMATS: Mapping[str, Callable[[Sequence[Row]], str]] = {"md": markdown, "csv": comma_separated, "json": as_json, "html": page}
 
 
 def _cells(row: Row) -> list[str]:
@@ -47,3 +54,18 @@ def _cells(row: Row) -> list[str]:
         *(row.task, row.metric, row.model, row.method, f"{row.train_share:.0%}", str(row.seeds or "")),
         *(f"{row.mean:.4f}", spread, interval, row.source),
     ]
+
+
+def _picture(rows: Sequence[Row]) -> Markup:
+    """A line for each row: a point with the interval over documents; hollow what others published."""
+    drawn, plot = axes("", rows[0].metric, "")
+    drawn.set_figheight(0.8 + 0.32 * len(rows))
+    for place, row in enumerate(rows):
+        measured = row.method != PUBLISHED
+        if row.low is not None:
+            plot.plot([row.low, row.high], [place, place], color="#1f6f8b", alpha=0.4, linewidth=5, solid_capstyle="butt")
+        plot.plot(row.mean, place, "o", color="#1f6f8b" if measured else "#5d6b7a", fillstyle="full" if measured else "none")
+    share = {row.train_share for row in rows} != {1.0}
+    plot.set_yticks(range(len(rows)), [f"{row.model}, {row.method}" + (f", {row.train_share:.0%}" if share else "") for row in rows])
+    plot.set_ylim(len(rows) - 0.5, -0.5)
+    return svg(drawn)

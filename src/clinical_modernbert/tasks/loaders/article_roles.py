@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ValidationError
 
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits
-from clinical_modernbert.tasks.splitting import set_aside
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.splitting import own_parts
 
 _FILE = "articles.jsonl"
 _NAMES = {
@@ -52,9 +52,7 @@ def article_roles(folder: DataFolder) -> Splits[Sequence[LabelledText]]:
                 counted[reason] += 1
             else:
                 found.append(LabelledText(f"{article.pmcid}-{position}", section.text, tuple(roles), group=article.pmcid))
-    rest, test = set_aside(found)
-    train, dev = set_aside(rest, share=0.2)  # the groups whose hash is below 0.1 are gone: a tenth of all
-    return Splits(train, dev, test, counted)
+    return Splits(*own_parts(found), counted)
 
 
 def _roles(label: str) -> set[str]:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 
 from clinical_modernbert.formats.document import AnnotatedDocument
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits
 from clinical_modernbert.tasks.loaders.pubtator_ner import BC5CDR
-from clinical_modernbert.tasks.relations import marked
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.relations import marked
 
 
 def bc5cdr_cid(folder: DataFolder) -> Splits[Sequence[LabelledText]]:

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Retrieval, Splits
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 _PARTS = ("train", "dev", "test")
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from clinical_modernbert.formats.document import AnnotatedDocument
-from clinical_modernbert.tasks.annotated import tagged
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits, TaggedText
-from clinical_modernbert.tasks.loaders import bioc
-from clinical_modernbert.tasks.relations import marked
+from clinical_modernbert.tasks.reading import bioc
+from clinical_modernbert.tasks.reading.annotated import tagged
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.relations import marked
 
 _FILES = ("Train.BioC.JSON", "Dev.BioC.JSON", "Test.BioC.JSON")
 _LETTERS = {"ChemicalEntity": "C", "DiseaseOrPhenotypicFeature": "D", "GeneOrGeneProduct": "G", "SequenceVariant": "V"}

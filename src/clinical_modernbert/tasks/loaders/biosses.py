@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from clinical_modernbert.tasks.csv_table import csv_table
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits
+from clinical_modernbert.tasks.reading.csv_table import csv_table
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 _COLUMNS = ("sentence1", "sentence2", "score")
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits
-from clinical_modernbert.tasks.relations import HEAD, TAIL
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.relations import HEAD, TAIL
 
 _MARKS = (*HEAD, *TAIL)
 

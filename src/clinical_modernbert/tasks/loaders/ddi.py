@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from clinical_modernbert.formats.document import says
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits
-from clinical_modernbert.tasks.relations import marked
-from clinical_modernbert.tasks.splitting import set_aside
-from clinical_modernbert.tasks.whole_files import tree_of
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.relations import marked
+from clinical_modernbert.tasks.reading.splitting import set_aside
+from clinical_modernbert.tasks.reading.whole_files import tree_of
 
 _LABELS = {"false", "mechanism", "effect", "advise", "int"}
 _RANGE = re.compile(r"(\d+)-(\d+)")

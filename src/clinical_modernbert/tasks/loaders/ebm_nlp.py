@@ -7,10 +7,10 @@ from itertools import accumulate
 from pathlib import Path
 
 from clinical_modernbert.formats.tags import decode_tags
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Span, Splits, TaggedText
-from clinical_modernbert.tasks.splitting import set_aside
-from clinical_modernbert.tasks.whole_files import text_of
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.splitting import set_aside
+from clinical_modernbert.tasks.reading.whole_files import text_of
 
 _ELEMENTS = {"participants": "Participants", "interventions": "Interventions", "outcomes": "Outcomes"}
 _BETWEEN = re.compile(r"[\s,]+")

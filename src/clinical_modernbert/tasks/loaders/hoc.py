@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits
-from clinical_modernbert.tasks.whole_files import text_of
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.whole_files import text_of
 
 _HALLMARKS = {
     "activating invasion and metastasis",

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from clinical_modernbert.tasks.annotated import tagged
-from clinical_modernbert.tasks.annotated_files import read_each
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits, TaggedText
-from clinical_modernbert.tasks.splitting import set_aside
+from clinical_modernbert.tasks.reading.annotated import tagged
+from clinical_modernbert.tasks.reading.annotated_files import read_each
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.splitting import set_aside
 
 
 def deid(folder: DataFolder) -> Splits[Sequence[TaggedText]]:

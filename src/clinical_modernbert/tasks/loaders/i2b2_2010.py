@@ -8,11 +8,11 @@ from pathlib import PurePosixPath
 
 from clinical_modernbert import formats
 from clinical_modernbert.formats.document import AnnotatedDocument, Span
-from clinical_modernbert.tasks.annotated import tagged
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits, TaggedText
-from clinical_modernbert.tasks.marked_lines import excerpt, related
-from clinical_modernbert.tasks.splitting import set_aside
+from clinical_modernbert.tasks.reading.annotated import tagged
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.marked_lines import excerpt, related
+from clinical_modernbert.tasks.reading.splitting import set_aside
 
 _TEST_TEXTS, _TEST = "test_data", "reference_standard_for_test_data"
 _UNANNOTATED = "unannotated"

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from clinical_modernbert.formats.document import AnnotatedDocument
-from clinical_modernbert.tasks.annotated import tagged
-from clinical_modernbert.tasks.annotated_files import read_each
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits, TaggedText
-from clinical_modernbert.tasks.marked_lines import excerpt
-from clinical_modernbert.tasks.splitting import set_aside
+from clinical_modernbert.tasks.reading.annotated import tagged
+from clinical_modernbert.tasks.reading.annotated_files import read_each
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.marked_lines import excerpt
+from clinical_modernbert.tasks.reading.splitting import set_aside
 
 _TRAIN, _TEST = "2012-07-15.original-annotation.release", "merged_xml"
 _MERGED = {

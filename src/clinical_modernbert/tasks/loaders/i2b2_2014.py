@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from clinical_modernbert.formats.document import AnnotatedDocument
-from clinical_modernbert.tasks.annotated import tagged
-from clinical_modernbert.tasks.annotated_files import read_each
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits, TaggedText
-from clinical_modernbert.tasks.splitting import set_aside
+from clinical_modernbert.tasks.reading.annotated import tagged
+from clinical_modernbert.tasks.reading.annotated_files import read_each
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.splitting import set_aside
 
 _FACTORS = ("CAD", "DIABETES", "FAMILY_HIST", "HYPERLIPIDEMIA", "HYPERTENSION", "MEDICATION", "OBESE", "SMOKER")
 _FIELDS = ("indicator", "status", "type1", "type2", "time")

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from clinical_modernbert.tasks.annotated import tagged
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Splits, TaggedText
+from clinical_modernbert.tasks.reading.annotated import tagged
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 
 def sentences(folder: DataFolder) -> Splits[Sequence[TaggedText]]:

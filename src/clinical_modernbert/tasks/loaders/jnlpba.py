@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from clinical_modernbert.tasks.annotated import tagged
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Splits, TaggedText
 from clinical_modernbert.tasks.loaders import iob_ner
-from clinical_modernbert.tasks.splitting import set_aside
+from clinical_modernbert.tasks.reading.annotated import tagged
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.splitting import set_aside
 
 _TRAIN, _TEST = "Genia4ERtask1.iob2", "Genia4EReval1.iob2"
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
-from clinical_modernbert.tasks.csv_table import csv_table
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits
-from clinical_modernbert.tasks.splitting import set_aside
+from clinical_modernbert.tasks.reading.csv_table import csv_table
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.splitting import set_aside
 
 _LABEL, _TEXT, _NAME = "condition_label", "medical_abstract", "condition_name"
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 
 def mednli(folder: DataFolder) -> Splits[Sequence[LabelledText]]:

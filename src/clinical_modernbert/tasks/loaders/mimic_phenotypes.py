@@ -7,9 +7,9 @@ from clinical_modernbert.sources.document import Document, Rejection
 from clinical_modernbert.sources.mimic3_notes import Mimic3Notes
 from clinical_modernbert.sources.tables import named_rows
 from clinical_modernbert.sources.visits import identifier
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits
-from clinical_modernbert.tasks.own_parts import own_parts
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.splitting import own_parts
 
 PHENOTYPES = (
     "advanced.cancer",

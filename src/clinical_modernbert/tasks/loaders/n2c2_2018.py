@@ -6,12 +6,12 @@ from pathlib import Path
 
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.formats.document import AnnotatedDocument, Span
-from clinical_modernbert.tasks.annotated import tagged
-from clinical_modernbert.tasks.annotated_files import read_each
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits, TaggedText
-from clinical_modernbert.tasks.marked_lines import related
-from clinical_modernbert.tasks.splitting import set_aside
+from clinical_modernbert.tasks.reading.annotated import tagged
+from clinical_modernbert.tasks.reading.annotated_files import read_each
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.marked_lines import related
+from clinical_modernbert.tasks.reading.splitting import set_aside
 
 _REACH = 250
 """Characters that may lie between a medicine and what is said of it."""

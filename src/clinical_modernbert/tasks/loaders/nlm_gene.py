@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from clinical_modernbert.formats.document import AnnotatedDocument
-from clinical_modernbert.tasks.annotated import tagged
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Splits, TaggedText
-from clinical_modernbert.tasks.loaders import bioc
-from clinical_modernbert.tasks.splitting import set_aside
+from clinical_modernbert.tasks.reading import bioc
+from clinical_modernbert.tasks.reading.annotated import tagged
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.splitting import set_aside
 
 _GENES = {"Gene", "GENERIF", "STARGENE"}
 """Types of annotations that are genes; the two besides `Gene` say of what interest one is."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits
 from clinical_modernbert.tasks.loaders.sentence_roles import sentences
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 
 def pubmed_rct(folder: DataFolder) -> Splits[Sequence[LabelledText]]:

@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits
-from clinical_modernbert.tasks.splitting import set_aside
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.splitting import set_aside
 
 _FILE, _TRUTH = "ori_pqal.json", "test_ground_truth.json"
 

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Retrieval, Splits
-from clinical_modernbert.tasks.splitting import set_aside
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.splitting import set_aside
 
 _CORPUS = ("corpus.jsonl", "corpus_train.csv")
 _TRAIN = ("claims_train.jsonl", "claims_train.csv")

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import LabelledText, Splits
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 
 def nicta_piboso(folder: DataFolder) -> Splits[Sequence[LabelledText]]:

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from clinical_modernbert.tasks.annotated import tagged
-from clinical_modernbert.tasks.annotated_files import read_each
-from clinical_modernbert.tasks.data_folder import DataFolder
 from clinical_modernbert.tasks.examples import Span, Splits, TaggedText
-from clinical_modernbert.tasks.own_parts import own_parts
+from clinical_modernbert.tasks.reading.annotated import tagged
+from clinical_modernbert.tasks.reading.annotated_files import read_each
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.splitting import own_parts
 
 
 def cos(folder: DataFolder) -> Splits[Sequence[TaggedText]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from clinical_modernbert.formats.document import AnnotatedDocument, Span
 from clinical_modernbert.tasks.examples import LabelledText
-from clinical_modernbert.tasks.relations import marked
+from clinical_modernbert.tasks.reading.relations import marked
 
 NEAR = 300
 """Characters that may lie between the lines of two spans; of what lies farther apart, the lines between are left out."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clinical_modernbert import formats
 from clinical_modernbert.formats.document import AnnotatedDocument
-from clinical_modernbert.tasks.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 
 def read_each(folder: DataFolder, files: Iterable[Path], format: str, counted: Counter[str]) -> list[AnnotatedDocument]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from clinical_modernbert.formats.document import AnnotatedDocument, Attribute, Relation, Span, ranges_fault, says
-from clinical_modernbert.tasks.data_folder import DataFolder
-from clinical_modernbert.tasks.whole_files import tree_of
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.whole_files import tree_of
 
 if TYPE_CHECKING:
     from lxml import etree

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator, Sequence
 
-from clinical_modernbert.tasks.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 
 def csv_table(folder: DataFolder, *names: str, columns: Sequence[str], delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from clinical_modernbert.formats.refusal import Refused
 from clinical_modernbert.formats.text_files import read_text
 from clinical_modernbert.formats.xml_files import read_tree
-from clinical_modernbert.tasks.data_folder import DataFolder
+from clinical_modernbert.tasks.reading.data_folder import DataFolder
 
 if TYPE_CHECKING:
     from lxml import etree

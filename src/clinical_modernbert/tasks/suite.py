@@ -1,0 +1,107 @@
+"""In: encoders' folders and names of tasks. Out: results of all, seed by seed, as files and as a table. Next: `api`, `cli`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from clinical_modernbert.errors import ConfigError
+from clinical_modernbert.inference import Encoder
+from clinical_modernbert.model.hf import weights_sha256
+from clinical_modernbert.progress import Progress, silent
+from clinical_modernbert.sources.document import Access
+from clinical_modernbert.tasks import catalogue, results, tables
+from clinical_modernbert.tasks.catalogue import TaskData
+from clinical_modernbert.tasks.evaluate import BASELINES, Contender, EvaluateSettings, evaluate, method_of
+from clinical_modernbert.tasks.results import Result
+
+
+@dataclass(frozen=True)
+class Results:
+    """What came of some encoders on some tasks."""
+
+    results: Sequence[Result]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Results":
+        """All below a folder; see `results.read`."""
+        return cls(results.read(folder))
+
+    def table(self, form: str = "md", published: bool = True) -> str:
+        """A line for each task and model, as `md`, `csv`, `json` or `html`; with what others published.
+
+        Raises:
+            ConfigError: another form.
+            DataError: see `results.rows`.
+        """
+        if form not in tables.FORMATS:
+            raise ConfigError(f"no table in the form {form!a}. Give one of {', '.join(tables.FORMATS)}.")
+        return tables.FORMATS[form](results.rows(self.results, published))
+
+
+def expand(names: Iterable[str]) -> list[str]:
+    """The names of tasks, `open` and `credentialed` standing for all tasks of this kind.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    found: list[str] = []
+    for name in names:
+        alike = [card.name for card in catalogue.cards().values() if card.access == name]
+        found += alike if name in get_args(Access) else [catalogue.card(name).name]
+    return list(dict.fromkeys(found))
+
+
+def contenders(models: Sequence[Path], baselines: bool, settings: EvaluateSettings, device: str = "auto") -> Iterator[Contender]:
+    """The encoders under their folders' names; with `baselines`, the first one untrained and, to probe, its token embeddings.
+
+    Raises:
+        ConfigError: two folders, or a folder and a baseline, have one name.
+    """
+    names = [model.resolve().name for model in models]
+    if len({*names, *BASELINES}) < len(names) + len(BASELINES):
+        raise ConfigError(f"models need names of their own ({', '.join(names)}). Give folders that are called otherwise.")
+    encoders = [Encoder.from_pretrained(model, device=device) for model in models]
+    for name, model, encoder in zip(names, models, encoders, strict=True):
+        yield Contender.trained(name, encoder, weights_sha256(model))
+    if baselines:
+        yield Contender.untrained(encoders[0])
+        if settings.method == "probe":
+            yield Contender.bag_of_embeddings(encoders[0])
+
+
+def evaluate_all(
+    compared: Sequence[Contender],
+    parts: Iterable[TaskData],
+    seeds: int,
+    output: Path | None,
+    settings: EvaluateSettings,
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Results:
+    """Every encoder on every task with seeds from 0 on; what lies in `output` already is not done again.
+
+    Raises:
+        ConfigError: what lies there is of other weights, files or settings, and `overwrite` is false.
+    """
+    found = []
+    for data in parts:
+        for contender in compared:
+            for seed in range(seeds):
+                known = None if overwrite or output is None else _known(output, contender, data, settings, seed)
+                if known is None:
+                    known = evaluate(contender, data, settings, seed, progress)
+                    if output is not None:
+                        results.write(known, output)
+                found.append(known)
+    return Results(found)
+
+
+def _known(output: Path, contender: Contender, data: TaskData, settings: EvaluateSettings, seed: int) -> Result | None:
+    method = method_of(data.card, settings)
+    known = results.find(output, contender.name, data.card.name, method, settings.train_share, seed)
+    wanted = contender.weights, data.checksum, settings.model_dump(mode="json")
+    if known and (known.weights, known.checksum, known.settings) != wanted:
+        raise ConfigError(f"{known.path(output)} is of other weights, files or settings. Pass --overwrite, or another --output.")
+    return known

@@ -1,0 +1,152 @@
+"""From a folder of data and a folder of weights to a table, by the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clinical_modernbert.cli.main import main
+from clinical_modernbert.inference import BagOfEmbeddings, Encoder
+from clinical_modernbert.model import hf
+from clinical_modernbert.model.config import ModernBertConfig
+from clinical_modernbert.model.heads import ModernBertForMaskedLM
+from clinical_modernbert.model.init import initialize
+from clinical_modernbert.tasks import results
+from clinical_modernbert.tasks.encoding import whole
+from clinical_modernbert.tasks.examples import LabelledText
+from clinical_modernbert.tasks.probe import features
+from clinical_modernbert.tasks.problems import Labelling
+from clinical_modernbert.tasks.training import Encoded
+from clinical_modernbert.tokenization import train as train_tokenizer
+
+ROLES = {"Methods": "we measured and assigned", "Results": "we found a difference of", "Conclusions": "therefore it may be used for"}
+FAST = ["--set", "finetune.peak_lr=2e-3", "--set", "finetune.epochs=3", "--set", "probe.lr=1e-2"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`model/`, random weights, and `data/articles/articles.jsonl` with roles that their words tell."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    rng = np.random.default_rng(0)
+    words = ["alpha", "beta", "gamma", "delta", "omega", "sigma"]
+    lines, texts = [], []
+    for number in range(120):
+        sections = [{"label": role, "text": f"{said} {' '.join(rng.choice(words, 4))}"} for role, said in ROLES.items()]
+        texts += [section["text"] for section in sections]
+        lines.append(json.dumps({"pmcid": f"PMC{number}", "abstract": sections}))
+    (folder / "data" / "articles").mkdir(parents=True)
+    (folder / "data" / "articles" / "articles.jsonl").write_text("\n".join(lines))
+    tokenizer = train_tokenizer(texts, 400)
+    special = {"pad_token_id": tokenizer.pad_id, "cls_token_id": tokenizer.cls_id, "sep_token_id": tokenizer.sep_id}
+    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 64}
+    ends = {"bos_token_id": tokenizer.cls_id, "eos_token_id": tokenizer.sep_id}
+    model = ModernBertForMaskedLM(ModernBertConfig(vocab_size=len(tokenizer), **shape, **special, **ends))
+    initialize(model, 0)
+    hf.save(model, folder / "model")
+    tokenizer.save(folder / "model", 64)
+    return folder
+
+
+def evaluate(place: Path, output: Path, *more: str) -> int:
+    command = ["evaluate", str(place / "model"), "--tasks", "article-roles", "--data", str(place / "data"), "-o", str(output)]
+    return main([*command, *FAST, "-q", *more])
+
+
+def test_a_probe_and_its_baselines_end_in_a_table_with_a_file_for_each_seed(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(place, tmp_path, "--seeds", "2", "--baselines", "--set", "method=probe", "--json") == 0
+    rows = {row["model"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows.keys() == {"model", "untrained", "bag-of-embeddings"}
+    assert all(row["seeds"] == 2 and row["low"] <= row["mean"] <= row["high"] for row in rows.values())
+    assert rows["bag-of-embeddings"]["mean"] > 0.9
+    assert sorted(file.name for file in (tmp_path / "model" / "article-roles").iterdir()) == ["probe-0.json", "probe-1.json"]
+    found = results.read(tmp_path)
+    assert {one.examples["train"] for one in found} == {one.train_examples for one in found}
+    assert all(one.history and one.versions["torch"] and one.checksum for one in found)
+
+
+def test_fine_tuning_learns_and_what_is_there_is_not_done_again(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert evaluate(place, tmp_path, "--seeds", "1") == 0
+    assert "| article-roles |" in capsys.readouterr().out
+    (one,) = results.read(tmp_path)
+    assert one.value > 0.9
+    monkeypatch.setattr("clinical_modernbert.tasks.evaluate.train", lambda *_: pytest.fail("trained again"))
+    assert evaluate(place, tmp_path, "--seeds", "1") == 0
+    assert evaluate(place, tmp_path, "--seeds", "1", "--set", "finetune.dropout=0") == 1
+    assert "is of other weights, files or settings" in capsys.readouterr().err
+
+
+def test_the_same_seed_gives_the_same_figures(place: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert evaluate(place, tmp_path / name, "--seeds", "1", "--set", "train_share=0.3") == 0
+    (one,), (two,) = results.read(tmp_path / "one"), results.read(tmp_path / "two")
+    assert (one.value, one.history, one.train_examples) == (two.value, two.history, two.train_examples)
+    assert one.path(Path()).name == "0.3-finetune-0.json"
+    assert 0.15 < one.train_examples / one.examples["train"] < 0.45
+
+
+def test_a_table_in_every_form_marks_what_others_published(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(place, tmp_path, "--seeds", "1", "--set", "method=probe") == 0
+    (one,) = results.read(tmp_path)
+    results.write(one.__class__(**{**vars(one), "task": "ncbi-disease"}), tmp_path)
+    capsys.readouterr()
+    printed = {}
+    for form in ("md", "csv", "json", "html"):
+        assert main(["results", "table", str(tmp_path), "--format", form]) == 0
+        printed[form] = capsys.readouterr().out
+        assert "PubMedBERT" in printed[form]
+        assert "published" in printed[form]
+    assert printed["html"].count("<svg") == 2
+    assert "http" not in printed["html"].split("<svg")[0]
+    assert main(["results", "table", str(tmp_path), "--no-published"]) == 0
+    assert "PubMedBERT" not in capsys.readouterr().out
+
+
+def test_results_of_other_files_do_not_stand_side_by_side(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(place, tmp_path, "--seeds", "1", "--set", "method=probe") == 0
+    (one,) = results.read(tmp_path)
+    results.write(one.__class__(**{**vars(one), "model": "other", "checksum": "0" * 16}), tmp_path)
+    assert main(["results", "table", str(tmp_path)]) == 1
+    assert "results of article-roles are of different files" in capsys.readouterr().err
+
+
+def test_a_damaged_result_is_one_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "one.json").write_text("{}")
+    assert main(["results", "table", str(tmp_path)]) == 1
+    assert "no result of this version" in capsys.readouterr().err
+
+
+def test_the_features_of_a_long_text_are_the_vector_that_the_encoder_gives(place: Path) -> None:
+    encoder = Encoder.from_pretrained(place / "model")
+    problem = Labelling(("a",), encoder.tokenizer, 64)
+    texts = ["we measured alpha", " ".join(["therefore it may be used for omega"] * 40)]
+    data = Encoded.of(problem, [LabelledText(str(n), text, ("a",)) for n, text in enumerate(texts)])
+    assert len(data.pieces[1]) > 1
+    np.testing.assert_allclose(features(encoder.states, problem, data).states, encoder.encode(texts), atol=1e-5)
+
+
+def test_a_pair_has_both_texts_in_every_window(place: Path) -> None:
+    encoder = Encoder.from_pretrained(place / "model")
+    short, long = "we found a difference", " ".join(["therefore it may be used for omega"] * 40)
+    one, other = (encoder.tokenizer.encode_batch([text])[0] for text in (short, long))
+    pieces = whole(encoder.tokenizer, short, long, 64)
+    assert len(pieces) > 2
+    assert all(len(piece.ids) <= 64 and piece.ids[1 : len(one) + 1].tolist() == one.tolist() for piece in pieces)
+    assert {int(index) for piece in pieces for index in piece.ids} >= set(other.tolist())
+
+
+def test_a_bag_of_embeddings_knows_no_order(place: Path) -> None:
+    bag = BagOfEmbeddings(Encoder.from_pretrained(place / "model"))
+    vectors = bag.encode(["alpha beta gamma", "alpha gamma beta"])
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
+
+
+def test_tasks_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tasks", "list"]) == 0
+    assert "ncbi-disease" in capsys.readouterr().out
+    assert main(["tasks", "show", "ncbi-disease", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metric"] == "span_f1"
