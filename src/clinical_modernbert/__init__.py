@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clinical_modernbert import recipes, sources
-    from clinical_modernbert.api import evaluate, pretrain
+    from clinical_modernbert.api import evaluate, finetune, pretrain
     from clinical_modernbert.corpus import Corpus, CorpusSettings, build_corpus
     from clinical_modernbert.inference import Encoder, Prediction
     from clinical_modernbert.pretraining.run import Run
@@ -26,6 +26,7 @@ _HOMES = {
     "Tokenizer": "clinical_modernbert.tokenization",
     "build_corpus": "clinical_modernbert.corpus",
     "evaluate": "clinical_modernbert.api",
+    "finetune": "clinical_modernbert.api",
     "pretrain": "clinical_modernbert.api",
 }
 
@@ -38,6 +39,7 @@ __all__ = [
     "Tokenizer",
     "build_corpus",
     "evaluate",
+    "finetune",
     "pretrain",
     "recipes",
     "sources",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from clinical_modernbert.corpus import Corpus
 from clinical_modernbert.export.card import write_run_card
@@ -13,6 +14,8 @@ from clinical_modernbert.pretraining.settings import RunSettings
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tasks import catalogue
 from clinical_modernbert.tasks.evaluate import EvaluateSettings
+from clinical_modernbert.tasks.finetune import Finetuned, UserSettings
+from clinical_modernbert.tasks.finetune import finetune as _finetune
 from clinical_modernbert.tasks.suite import Results, contenders, evaluate_all, expand
 
 
@@ -32,6 +35,28 @@ def pretrain(
         write_run_card(run)
         write_report(run, corpus.manifest, run.folder / "report", summary=run_summary(run))
     return run
+
+
+def finetune(
+    model: Run | Path | str,
+    task: Literal["ner", "classify", "multilabel", "pairs", "regression"],
+    data: Path | str,
+    output: Path | str,
+    *,
+    format: Literal["brat", "conll", "i2b2", "pubtator", "csv", "jsonl"] | None = None,
+    settings: UserSettings | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Finetuned:
+    """Fine-tune a model on labels of your own; see `cmbert finetune`.
+
+    Example:
+        >>> finetune("model/", task="ner", data="my-brat-folder/", output="tagger/").encoder().tag(["On aspirin."])  # doctest: +SKIP
+    """
+    folder = model.model if isinstance(model, Run) else Path(model)
+    how: dict[str, Any] = {"format": format, "settings": settings, "seed": seed, "overwrite": overwrite, "progress": progress}
+    return _finetune(folder, task, Path(data), Path(output), **how)
 
 
 def evaluate(

@@ -8,14 +8,13 @@ import pytest
 
 from clinical_modernbert.cli.main import main
 from clinical_modernbert.inference import BagOfEmbeddings, Encoder
+from clinical_modernbert.inference.sequences import features, whole
 from clinical_modernbert.model import hf
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.tasks import results
-from clinical_modernbert.tasks.encoding import whole
 from clinical_modernbert.tasks.examples import LabelledText
-from clinical_modernbert.tasks.probe import features
 from clinical_modernbert.tasks.problems import Labelling
 from clinical_modernbert.tasks.training import Encoded
 from clinical_modernbert.tokenization import train as train_tokenizer
@@ -126,7 +125,7 @@ def test_the_features_of_a_long_text_are_the_vector_that_the_encoder_gives(place
     texts = ["we measured alpha", " ".join(["therefore it may be used for omega"] * 40)]
     data = Encoded.of(problem, [LabelledText(str(n), text, ("a",)) for n, text in enumerate(texts)])
     assert len(data.pieces[1]) > 1
-    np.testing.assert_allclose(features(encoder.states, problem, data).states, encoder.encode(texts), atol=1e-5)
+    np.testing.assert_allclose(features(encoder.states, data.pieces, pooled=True).states, encoder.encode(texts), atol=1e-5)
 
 
 def test_a_pair_has_both_texts_in_every_window(place: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.examples import LabelledText, Span
+from clinical_modernbert.inference.spans import Span
+from clinical_modernbert.tasks.examples import LabelledText
 from clinical_modernbert.tasks.loaders import i2b2_2014
 from clinical_modernbert.tasks.reading.data_folder import DataFolder
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
+from clinical_modernbert.inference.spans import Span
 from clinical_modernbert.tasks import catalogue
-from clinical_modernbert.tasks.examples import Span, TaggedText
+from clinical_modernbert.tasks.examples import TaggedText
 from clinical_modernbert.tasks.loaders import iob_ner
 from clinical_modernbert.tasks.reading.data_folder import DataFolder
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clinical_modernbert.errors import DataError
-from clinical_modernbert.tasks.examples import Span
+from clinical_modernbert.inference.spans import Span
 from clinical_modernbert.tasks.loaders import jnlpba
 from clinical_modernbert.tasks.reading.data_folder import DataFolder
 

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as oracle
 
+from clinical_modernbert.inference.spans import Span, spans_of, tags_of
 from clinical_modernbert.tasks.card import Metric
-from clinical_modernbert.tasks.decoding import spans_of, tags_of
-from clinical_modernbert.tasks.examples import Span
 from clinical_modernbert.tasks.metrics import Counts, Outcome, Scores, Values, label_counts, ranking, span_counts
 from clinical_modernbert.tasks.significance import compare, interval
 

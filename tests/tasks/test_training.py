@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from clinical_modernbert.inference.spans import Span
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.model.task_model import TaskModel
 from clinical_modernbert.tasks.card import Metric
-from clinical_modernbert.tasks.examples import LabelledText, Span, TaggedText
+from clinical_modernbert.tasks.examples import LabelledText, TaggedText
 from clinical_modernbert.tasks.problems import E, Labelling, MultiLabelling, Problem, Regressing, Tagging
 from clinical_modernbert.tasks.training import Encoded, Epoch, FinetuneSettings, predict, train
 from clinical_modernbert.tokenization import Tokenizer

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from clinical_modernbert import __version__
-from clinical_modernbert.cli import analyze, bench, config, corpus, doctor, evaluate, export, pretrain, quickstart, tokenizer, use
+from clinical_modernbert.cli import analyze, bench, config, corpus, doctor, evaluate, export, finetune, pretrain, quickstart, tokenizer, use
 from clinical_modernbert.cli.failures import describe
 
 VERBOSITY = ("-v", "--verbose", "-q", "--quiet")
@@ -42,6 +42,9 @@ app.command("pretrain")(pretrain.pretrain)
 app.add_typer(analyze.app, name="analyze")
 app.command("embed")(use.embed)
 app.command("fill-mask")(use.fill_mask)
+app.command("tag")(use.tag)
+app.command("classify")(use.classify)
+app.command("finetune")(finetune.finetune)
 app.add_typer(evaluate.tasks, name="tasks")
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(evaluate.results, name="results")

@@ -1,28 +1,38 @@
-"""`cmbert embed` and `cmbert fill-mask`: a model at work."""
+"""`cmbert embed`, `fill-mask`, `tag` and `classify`: a model at work."""
 
 import json
 import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from clinical_modernbert.cli.options import Device, Dtype, Json, Limit, Output, Overwrite, Unchecked
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clinical_modernbert import formats
+    from clinical_modernbert.inference import Span, TaskEncoder
+    from clinical_modernbert.sources import Document
+
 logger = logging.getLogger(__name__)
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.")]
+Texts = Annotated[Path, typer.Argument(metavar="FILE", help="Texts: .jsonl(.gz), .csv(.gz), .parquet, .txt, or a folder of them.")]
+TextColumn = Annotated[str, typer.Option("--text-column", help="Column that holds the text.")]
+IdColumn = Annotated[str | None, typer.Option("--id-column", help="Column that holds the id.")]
 
 
 def embed(
     model: Model,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Texts: .jsonl(.gz), .csv(.gz), .parquet, .txt, or a folder of them.")],
+    file: Texts,
     output: Output,
     pooling: Annotated[Literal["mean", "cls"], typer.Option("--pooling", help="How the states of a text become one vector.")] = "mean",
-    text_column: Annotated[str, typer.Option("--text-column", help="Column that holds the text.")] = "text",
-    id_column: Annotated[str | None, typer.Option("--id-column", help="Column that holds the id.")] = None,
+    text_column: TextColumn = "text",
+    id_column: IdColumn = None,
     limit: Limit = None,
     device: Device = None,
     dtype: Dtype = "fp32",
@@ -33,33 +43,21 @@ def embed(
 
     Example: cmbert embed model/ notes.jsonl -o vectors.parquet
     """
-    from itertools import islice
-
     import polars as pl
 
     from clinical_modernbert import atomic
     from clinical_modernbert.cli.progress import progress
-    from clinical_modernbert.errors import ConfigError, DataError
     from clinical_modernbert.inference import Encoder
     from clinical_modernbert.model import memory
-    from clinical_modernbert.sources import Document, Files, Rejection
 
-    if output.exists() and (not overwrite or output.samefile(file)):
-        raise ConfigError(f"{output} exists. Choose another --output" + ("." if overwrite else ", or pass --overwrite."))
-    source = Files(file, text_column=text_column, id_column=id_column)
-    records = list(islice((record for path in source.files() for record in source.read(path)), limit))
-    documents = [record for record in records if isinstance(record, Document)]
-    refused = [record for record in records if isinstance(record, Rejection)]
-    for record in refused:
-        logger.warning("refused: %s (%s, %s)", record.reason, record.path, record.where)
-    if not documents:
-        raise DataError(f"no text could be read ({file}; {len(refused):,} records refused). Set --text-column, or correct the file.")
+    _refuse_existing(output, file, overwrite)
+    documents, refused = _texts(file, text_column, id_column, limit)
     memory.keep_pages()
     encoder = Encoder.from_pretrained(model, device=device or "auto", dtype=dtype, unchecked=unchecked)
     vectors = encoder.encode([document.text for document in documents], pooling=pooling, progress=progress)
     frame = pl.DataFrame({"id": [document.id for document in documents], "vector": vectors})
     atomic.write_file(output, frame.write_parquet)
-    sys.stdout.write(f"{output}: {len(documents):,} vectors of {vectors.shape[1]}, {len(refused):,} records refused\n")
+    sys.stdout.write(f"{output}: {len(documents):,} vectors of {vectors.shape[1]}, {refused:,} records refused\n")
 
 
 def fill_mask(
@@ -83,3 +81,108 @@ def fill_mask(
         return
     for prediction in predictions:
         sys.stdout.write(f"{prediction.probability:6.1%}  {prediction.token}\n")
+
+
+def tag(
+    model: Model,
+    file: Texts,
+    output: Output,
+    form: Annotated[
+        Literal["jsonl", "brat", "conll", "pubtator"], typer.Option("--format", help="One JSON object a text, or files of annotations.")
+    ] = "jsonl",
+    text_column: TextColumn = "text",
+    id_column: IdColumn = None,
+    limit: Limit = None,
+    device: Device = None,
+    dtype: Dtype = "fp32",
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the spans that a fine-tuned tagger finds in each text, of any length, with their characters.
+
+    Example: cmbert tag tagger/ notes.jsonl -o tagged.jsonl
+    """
+    from clinical_modernbert import formats
+    from clinical_modernbert.cli.progress import progress
+
+    _refuse_existing(output, file, overwrite)
+    documents, refused = _texts(file, text_column, id_column, limit)
+    found = _task_encoder(model, device, dtype).tag([document.text for document in documents], progress=progress)
+    pairs = list(zip(documents, found, strict=True))
+    if form == "jsonl":
+        spans = [[{**asdict(span), "text": one.text[span.start : span.end]} for span in some] for one, some in pairs]
+        _write_lines(output, [{"id": one.id, "spans": some} for one, some in zip(documents, spans, strict=True)])
+    else:
+        annotated = (formats.AnnotatedDocument(one.id.replace("/", "_"), one.text, _annotations(one.text, some)) for one, some in pairs)
+        formats.write(annotated, output, form)
+    sys.stdout.write(f"{output}: {sum(map(len, found)):,} spans in {len(documents):,} texts, {refused:,} records refused\n")
+
+
+def classify(
+    model: Model,
+    file: Texts,
+    output: Output,
+    text_column: TextColumn = "text",
+    second_column: Annotated[str | None, typer.Option("--second-column", help="Column of the second text of a pair.")] = None,
+    id_column: IdColumn = None,
+    limit: Limit = None,
+    device: Device = None,
+    dtype: Dtype = "fp32",
+    overwrite: Overwrite = False,
+) -> None:
+    """Write each text's labels with their probabilities, the most probable first, a JSON object a line.
+
+    Example: cmbert classify classifier/ notes.jsonl -o labels.jsonl
+    """
+    from clinical_modernbert.cli.progress import progress
+
+    _refuse_existing(output, file, overwrite)
+    documents, refused = _texts(file, text_column, id_column, limit)
+    second = [str(document.metadata.get(second_column) or "") for document in documents] if second_column else None
+    found = _task_encoder(model, device, dtype).classify([document.text for document in documents], second, progress=progress)
+    _write_lines(output, [{"id": one.id, "labels": labels} for one, labels in zip(documents, found, strict=True)])
+    sys.stdout.write(f"{output}: {len(documents):,} texts, {refused:,} records refused\n")
+
+
+def _refuse_existing(output: Path, file: Path, overwrite: bool) -> None:
+    from clinical_modernbert.errors import ConfigError
+
+    if output.exists() and (not overwrite or output.samefile(file)):
+        raise ConfigError(f"{output} exists. Choose another --output" + ("." if overwrite else ", or pass --overwrite."))
+
+
+def _texts(file: Path, text_column: str, id_column: str | None, limit: int | None) -> "tuple[list[Document], int]":
+    """The texts of a file, and how many records were refused, each of which is told."""
+    from itertools import islice
+
+    from clinical_modernbert.errors import DataError
+    from clinical_modernbert.sources import Document, Files, Rejection
+
+    source = Files(file, text_column=text_column, id_column=id_column)
+    records = list(islice((record for path in source.files() for record in source.read(path)), limit))
+    documents = [record for record in records if isinstance(record, Document)]
+    refused = [record for record in records if isinstance(record, Rejection)]
+    for record in refused:
+        logger.warning("refused: %s (%s, %s)", record.reason, record.path, record.where)
+    if not documents:
+        raise DataError(f"no text could be read ({file}; {len(refused):,} records refused). Set --text-column, or correct the file.")
+    return documents, len(refused)
+
+
+def _task_encoder(model: Path, device: str | None, dtype: Literal["fp32", "bf16", "int8"]) -> "TaskEncoder":
+    from clinical_modernbert.inference import TaskEncoder
+    from clinical_modernbert.model import memory
+
+    memory.keep_pages()
+    return TaskEncoder.from_pretrained(model, device=device or "auto", dtype=dtype)
+
+
+def _annotations(text: str, spans: "Sequence[Span]") -> "tuple[formats.Span, ...]":
+    from clinical_modernbert import formats
+
+    return tuple(formats.Span.over(text, f"T{n}", span.label, (span.start, span.end)) for n, span in enumerate(spans, start=1))
+
+
+def _write_lines(output: Path, items: list[dict[str, Any]]) -> None:
+    from clinical_modernbert import atomic
+
+    atomic.write_text(output, "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items))

@@ -20,6 +20,7 @@ from clinical_modernbert.model.device import choose_device
 from clinical_modernbert.model.foreign import ForeignModel, ForeignTokenizer
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
+from clinical_modernbert.model.task_folder import TASK_ARCHITECTURES, architecture
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import SPECIAL_TOKENS_PER_SEQUENCE, Tokenizer
 
@@ -82,14 +83,19 @@ class Encoder:
     ) -> "Encoder":
         """Load a ModernBERT folder (config.json, model.safetensors, tokenizer.json), or another Hugging Face encoder to compare with.
 
-        The other one goes through transformers, cannot fill masks, and pools as its `1_Pooling` says. `bf16` and `int8` compute in these
-        types from the same weights; `int8`, on the CPU alone, asks for the check that `quantize` keeps beside them, unless `unchecked`.
+        The other one goes through transformers, cannot fill masks, and pools as its `1_Pooling` says. A fine-tuned folder gives a
+        `TaskEncoder`. `bf16` and `int8` compute in these types from the same weights; `int8`, on the CPU alone, asks for the check that
+        `quantize` keeps beside them, unless `unchecked`.
 
         Raises:
             CheckpointError: a file is missing or damaged, a tensor does not belong, or int8 was not checked on these weights.
             ConfigError: the model is one that this package cannot honour, or not in this `dtype` here.
         """
         folder, where = Path(folder), choose_device(device)
+        if architecture(folder) in TASK_ARCHITECTURES:
+            from clinical_modernbert.inference.task_encoder import TaskEncoder  # which is made of this class
+
+            return TaskEncoder.from_pretrained(folder, device=device, dtype=dtype, unchecked=unchecked)
         if hf.read_json(folder / "config.json").get("model_type") != "modernbert":
             return cls(*foreign.load(folder, where), foreign.pooling_of(folder) or "mean", dtype=dtype, folder=folder)
         if dtype == "int8" and not unchecked:

@@ -40,12 +40,21 @@ def load_report(folder: Path) -> tuple[LoadedTensor, ...]:
         ConfigError: `config.json` describes a model that is not supported.
         CheckpointError: no such folder, no readable safetensors, or tensors that are missing, unknown or of another shape.
     """
-    config = load_config(folder)
-    found = {tensor.name: tensor for path in _weight_files(folder) for tensor in _headers(path)}
     with torch.device("meta"):
-        wanted = {name: tuple(value.shape) for name, value in ModernBertForMaskedLM(config).state_dict().items()}
-    optional = {_DECODER: wanted[_EMBEDDINGS]}
-    known = wanted | optional
+        wanted = {name: tuple(value.shape) for name, value in ModernBertForMaskedLM(load_config(folder)).state_dict().items()}
+    return check_tensors(folder, wanted, {_DECODER: wanted[_EMBEDDINGS]}, "ModernBertForMaskedLM")
+
+
+def check_tensors(
+    folder: Path, wanted: Mapping[str, tuple[int, ...]], optional: Mapping[str, tuple[int, ...]], kind: str
+) -> tuple[LoadedTensor, ...]:
+    """List the folder's tensors, by name, once they are all of `wanted`, and of `optional` some.
+
+    Raises:
+        CheckpointError: as `load_report`; the message asks for a folder of this `kind`.
+    """
+    found = {tensor.name: tensor for path in _weight_files(folder) for tensor in _headers(path)}
+    known = {**wanted, **optional}
     problems = {
         "missing": sorted(wanted.keys() - found.keys()),
         "unknown": sorted(found.keys() - known.keys()),
@@ -54,7 +63,7 @@ def load_report(folder: Path) -> tuple[LoadedTensor, ...]:
     }
     wrong = [f"{len(names)} {kind} ({_some(names)})" for kind, names in problems.items() if names]
     if wrong:
-        raise CheckpointError(f"{folder}: of {len(wanted)} tensors {', '.join(wrong)}. Give a ModernBertForMaskedLM folder.")
+        raise CheckpointError(f"{folder}: of {len(wanted)} tensors {', '.join(wrong)}. Give a {kind} folder.")
     return tuple(found[name] for name in sorted(found))
 
 
@@ -114,12 +123,20 @@ def save(model: ModernBertForMaskedLM, folder: Path, *, dtype: torch.dtype = tor
     save_tensors(model.config, model.state_dict(), folder, dtype=dtype)
 
 
-def save_tensors(config: ModernBertConfig, tensors: Mapping[str, Tensor], folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
-    """As `save`, of a model's tensors by name."""
+def save_tensors(
+    config: ModernBertConfig,
+    tensors: Mapping[str, Tensor],
+    folder: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    architecture: str = "ModernBertForMaskedLM",
+    further: Mapping[str, Any] | None = None,
+) -> None:
+    """As `save`, of a model's tensors by name; `further` fields of `config.json` override those of `config`."""
     folder.mkdir(parents=True, exist_ok=True)
     plain = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
     atomic.write_file(folder / _WEIGHTS, lambda path: save_file(plain, path, metadata={"format": "pt"}))
-    described = {"architectures": ["ModernBertForMaskedLM"], **config.to_hf(), "dtype": str(dtype).removeprefix("torch.")}
+    described = {"architectures": [architecture], **config.to_hf(), "dtype": str(dtype).removeprefix("torch."), **(further or {})}
     atomic.write_json(folder / _CONFIG, described)
 
 

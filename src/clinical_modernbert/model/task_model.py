@@ -3,12 +3,15 @@
 # T tokens in the packed row, N decisions, S texts, D hidden, O outputs
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from clinical_modernbert.model.foreign import ForeignModel
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
+
+if TYPE_CHECKING:
+    from clinical_modernbert.model.foreign import ForeignModel
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class TaskModel(nn.Module):
     With a ModernBERT the parameters are those of Hugging Face's ModernBertForTokenClassification and ...ForSequenceClassification.
     """
 
-    def __init__(self, encoder: ModernBertForMaskedLM | ForeignModel, num_outputs: int, dropout: float) -> None:
+    def __init__(self, encoder: "ModernBertForMaskedLM | ForeignModel", num_outputs: int, dropout: float) -> None:
         super().__init__()
         self.encoder = encoder
         self.drop = nn.Dropout(dropout)
@@ -42,7 +45,7 @@ class TaskModel(nn.Module):
         nn.init.zeros_(self.classifier.bias)
 
     @classmethod
-    def with_seed(cls, encoder: ModernBertForMaskedLM | ForeignModel, num_outputs: int, dropout: float, seed: int) -> "TaskModel":
+    def with_seed(cls, encoder: "ModernBertForMaskedLM | ForeignModel", num_outputs: int, dropout: float, seed: int) -> "TaskModel":
         """With a classifier that `seed` decides."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

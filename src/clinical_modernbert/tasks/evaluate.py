@@ -10,6 +10,7 @@ from pydantic import Field
 
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import BagOfEmbeddings, Encoder
+from clinical_modernbert.inference.sequences import features
 from clinical_modernbert.model.task_model import TaskModel
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.settings import Settings
@@ -17,7 +18,7 @@ from clinical_modernbert.tasks.card import Card, Metric
 from clinical_modernbert.tasks.catalogue import TaskData
 from clinical_modernbert.tasks.examples import Retrieval
 from clinical_modernbert.tasks.metrics import Floats, Outcome
-from clinical_modernbert.tasks.probe import Probe, ProbeSettings, features
+from clinical_modernbert.tasks.probe import Probe, ProbeSettings
 from clinical_modernbert.tasks.problems import Problem, problem_of
 from clinical_modernbert.tasks.reading.splitting import share_of
 from clinical_modernbert.tasks.results import Result, score
@@ -102,7 +103,9 @@ def _outcome(
         return rank(encoder, splits.test, progress), [], 0
     chosen = _some(splits.train, settings.train_share, seed)
     limit = encoder.model.config.max_position_embeddings
-    problem = problem_of(data.card, splits.train, encoder.tokenizer, min(settings.finetune.max_tokens or limit, limit))
+    problem = problem_of(
+        data.card.kind, data.card.no_class, splits.train, encoder.tokenizer, min(settings.finetune.max_tokens or limit, limit)
+    )
     parts = [Encoded.of(problem, part) for part in (chosen, splits.dev, splits.test)]
     solve = _finetuned if settings.method == "finetune" else _probed
     scores, history = solve(encoder, problem, parts, data.card.metric, settings, seed, progress)
@@ -134,7 +137,7 @@ def _probed(
     seed: int,
     progress: Progress,
 ) -> tuple[list[Floats], list[Epoch]]:
-    found = [features(encoder.states, problem, part, progress) for part in parts]
+    found = [features(encoder.states, part.pieces, problem.pooled, progress) for part in parts]
     probe = Probe(found[0], problem.num_outputs, seed)
     of_train, of_dev = (found[0], parts[0].examples), (found[1], parts[1].examples)
     history = probe.train(problem, of_train, of_dev, metric, settings.probe, seed, progress)

@@ -4,14 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
-    """Characters [start, end) of a text, and what they are called."""
-
-    start: int
-    end: int
-    label: str
+from clinical_modernbert.inference.spans import Span
 
 
 @dataclass(frozen=True, slots=True)

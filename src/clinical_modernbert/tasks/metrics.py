@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from clinical_modernbert.inference.spans import Span
 from clinical_modernbert.tasks.card import Metric
-from clinical_modernbert.tasks.examples import Span
 
 Floats = npt.NDArray[np.float64]
 

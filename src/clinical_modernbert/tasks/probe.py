@@ -3,8 +3,7 @@
 The cheap way to ask what an encoder's states tell: they are computed once, and only a linear map of them is trained.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +11,13 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from clinical_modernbert.inference.sequences import Features
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.settings import Settings
 from clinical_modernbert.tasks.card import Metric
-from clinical_modernbert.tasks.encoding import Ints
 from clinical_modernbert.tasks.metrics import Floats
 from clinical_modernbert.tasks.problems import E, Problem, to_tensor
-from clinical_modernbert.tasks.training import Encoded, Epoch, is_over
-
-States = Callable[[Sequence[Ints]], list[npt.NDArray[np.float32]]]
-"""Sequences -> states (tokens, hidden) of each, such as `Encoder.states`."""
-_TOKENS_AT_ONCE = 8192
+from clinical_modernbert.tasks.training import Epoch, is_over
 
 
 class ProbeSettings(Settings):
@@ -38,39 +33,6 @@ class ProbeSettings(Settings):
     """Examples of a step."""
     weight_decay: float = Field(default=1e-2, ge=0)
     """Of the classifier's weights."""
-
-
-@dataclass(frozen=True)
-class Features:
-    """States (decisions, hidden) of all examples; those of example i are `states[offsets[i]:offsets[i + 1]]`."""
-
-    states: npt.NDArray[np.float32]
-    offsets: Ints
-
-    def of(self, chosen: Sequence[int]) -> npt.NDArray[np.float32]:
-        """Those of some examples, one after the other."""
-        return np.concatenate([self.states[self.offsets[number] : self.offsets[number + 1]] for number in chosen])
-
-
-def features(states: States, problem: Problem[E], data: Encoded[E], progress: Progress = silent) -> Features:
-    """What the classifier gets of each example: the state at each place, or the mean of the text's tokens."""
-    flat = [(number, piece) for number, pieces in enumerate(data.pieces) for piece in pieces]
-    found: list[list[npt.NDArray[np.float32]]] = [[] for _ in data.pieces]
-    used: list[int] = [0] * len(data.pieces)
-    parts: dict[int, npt.NDArray[np.float32]] = {}
-    with progress("Encoding", total=sum(len(piece.ids) for _, piece in flat), unit="tokens") as advance:
-        for batch in _batches([len(piece.ids) for _, piece in flat]):
-            for place, hidden in zip(batch, states([flat[place][1].ids for place in batch]), strict=True):
-                piece = flat[place][1]
-                parts[place] = hidden[piece.used].sum(0, keepdims=True) if problem.pooled else hidden[piece.places]
-                advance(len(piece.ids))
-    for place, (number, piece) in enumerate(flat):
-        found[number].append(parts[place])
-        used[number] += len(range(*piece.used.indices(len(piece.ids))))
-    joined: list[npt.NDArray[np.float32]] = [np.concatenate(some) for some in found]
-    if problem.pooled:
-        joined = [some.sum(0, keepdims=True) / count for some, count in zip(joined, used, strict=True)]
-    return Features(np.concatenate(joined).astype(np.float32), np.cumsum([0, *map(len, joined)]))
 
 
 class Probe:
@@ -127,16 +89,3 @@ class Probe:
                 advance(1)
         self.classifier.load_state_dict(best)
         return history
-
-
-def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Sequences that go through the model together, longest first."""
-    batches: list[list[int]] = []
-    size = _TOKENS_AT_ONCE
-    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
-        if size + lengths[place] > _TOKENS_AT_ONCE:
-            batches.append([])
-            size = 0
-        batches[-1].append(place)
-        size += lengths[place]
-    return batches

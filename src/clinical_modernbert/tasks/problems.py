@@ -1,6 +1,5 @@
 """In: examples. Out: what a model sees of them, what it should say, how wrong it is, what its scores say. Next: `training`, `probe`."""
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
-from clinical_modernbert.tasks import decoding, encoding
-from clinical_modernbert.tasks.card import Card, Metric
-from clinical_modernbert.tasks.encoding import AnyTokenizer, Piece
-from clinical_modernbert.tasks.examples import LabelledText, Span, TaggedText
+from clinical_modernbert.inference import sequences, spans
+from clinical_modernbert.inference.sequences import AnyTokenizer, Piece
+from clinical_modernbert.inference.spans import Span
+from clinical_modernbert.tasks.card import Kind, Metric
+from clinical_modernbert.tasks.examples import LabelledText, TaggedText
 from clinical_modernbert.tasks.metrics import Floats, Means, Outcome, Scores, Values, label_counts, span_counts
 
 E = TypeVar("E", TaggedText, LabelledText)
-_WORD = re.compile(r"\w+|[^\w\s]")
 _FIRST = 8
 """`precision@8`: so many codes are taken for a note (Mullenbach et al. 2018)."""
 
@@ -30,6 +29,8 @@ class Problem(ABC, Generic[E]):
 
     pooled: ClassVar[bool] = True
     """Whether one thing is decided of a text, by the mean of its tokens; else one of each word."""
+    is_exclusive: ClassVar[bool] = False
+    """Whether a text has exactly one label."""
 
     labels: tuple[str, ...]
     tokenizer: AnyTokenizer
@@ -65,7 +66,7 @@ class Tagging(Problem[TaggedText]):
     @property
     def tags(self) -> list[str]:
         """BIO tags of the labels."""
-        return decoding.tags_of(self.labels)
+        return spans.tags_of(self.labels)
 
     @property
     def num_outputs(self) -> int:
@@ -74,11 +75,11 @@ class Tagging(Problem[TaggedText]):
 
     def pieces(self, example: TaggedText) -> list[Piece]:
         """See `Problem`."""
-        return encoding.tagged(self.tokenizer, example.text, words_of(example), self.max_tokens)
+        return sequences.tagged(self.tokenizer, example.text, words_of(example), self.max_tokens)
 
     def targets(self, example: TaggedText) -> npt.NDArray[np.generic]:
         """See `Problem`."""
-        return decoding.tags_for(example.spans, words_of(example), self.tags)[0]
+        return spans.tags_for(example.spans, words_of(example), self.tags)[0]
 
     def loss(self, scores_NO: Tensor, targets_N: Tensor) -> Tensor:
         """See `Problem`."""
@@ -86,7 +87,7 @@ class Tagging(Problem[TaggedText]):
 
     def spans(self, example: TaggedText, scores: Floats) -> list[Span]:
         """What the scores of its words say."""
-        return decoding.spans_of(decoding.best_tags(scores, self.tags).tolist(), self.tags, words_of(example))
+        return spans.spans_of(spans.best_tags(scores, self.tags).tolist(), self.tags, words_of(example))
 
     def outcome(self, examples: Sequence[TaggedText], scores: Sequence[Floats], metric: Metric) -> Outcome:
         """See `Problem`."""
@@ -98,11 +99,13 @@ class Tagging(Problem[TaggedText]):
 class Labelling(Problem[LabelledText]):
     """One label of a text or a pair of texts; `no_class` of them say that nothing holds."""
 
+    is_exclusive = True
+
     no_class: frozenset[str] = frozenset()
 
     def pieces(self, example: LabelledText) -> list[Piece]:
         """See `Problem`."""
-        return encoding.whole(self.tokenizer, example.text, example.second, self.max_tokens)
+        return sequences.whole(self.tokenizer, example.text, example.second, self.max_tokens)
 
     def targets(self, example: LabelledText) -> npt.NDArray[np.generic]:
         """See `Problem`."""
@@ -124,6 +127,8 @@ class Labelling(Problem[LabelledText]):
 
 class MultiLabelling(Labelling):
     """Any number of labels of a text."""
+
+    is_exclusive = False
 
     def targets(self, example: LabelledText) -> npt.NDArray[np.generic]:
         """See `Problem`."""
@@ -150,6 +155,8 @@ class MultiLabelling(Labelling):
 class Regressing(Labelling):
     """A number of a text or a pair of texts, learnt as its distance from `mean` in units of `spread`."""
 
+    is_exclusive = False
+
     mean: float = 0.0
     spread: float = 1.0
 
@@ -173,23 +180,23 @@ class Regressing(Labelling):
         return Values(np.array([example.value for example in examples], np.float64), said.astype(np.float64))
 
 
-def problem_of(card: Card, train: Sequence[Any], tokenizer: AnyTokenizer, max_tokens: int) -> Problem[Any]:
-    """The problem that a card describes, with the labels that the training part has."""
-    if card.kind == "ner":
+def problem_of(kind: Kind, without_class: Sequence[str], train: Sequence[Any], tokenizer: AnyTokenizer, max_tokens: int) -> Problem[Any]:
+    """The problem of this kind, with the labels that the training part has; see `Labelling` for those `without_class`."""
+    if kind == "ner":
         return Tagging(tuple(sorted({span.label for example in train for span in example.spans})), tokenizer, max_tokens)
     labels = tuple(sorted({label for example in train for label in example.labels}))
-    no_class = frozenset(card.no_class)
-    if card.kind == "multilabel":
+    no_class = frozenset(without_class)
+    if kind == "multilabel":
         return MultiLabelling(labels, tokenizer, max_tokens, no_class)
-    if card.kind == "regression":
+    if kind == "regression":
         values = np.array([example.value for example in train])
         return Regressing(labels, tokenizer, max_tokens, no_class, float(values.mean()), float(values.std()) or 1.0)
     return Labelling(labels, tokenizer, max_tokens, no_class)
 
 
 def words_of(example: TaggedText) -> Sequence[tuple[int, int]]:
-    """The words that a tag is decided for: those of the data set, else runs of letters and digits, and every other sign."""
-    return example.words if example.words is not None else [found.span() for found in _WORD.finditer(example.text)]
+    """The words that a tag is decided for: those of the data set, else as `spans.words_of` cuts them."""
+    return example.words if example.words is not None else spans.words_of(example.text)
 
 
 def to_tensor(targets: Sequence[npt.NDArray[np.generic]]) -> Tensor:

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from clinical_modernbert.inference.sequences import Piece
 from clinical_modernbert.model.task_model import TaskModel, TaskRow
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.settings import Settings
 from clinical_modernbert.tasks.card import Metric
-from clinical_modernbert.tasks.encoding import Piece
 from clinical_modernbert.tasks.metrics import Floats
 from clinical_modernbert.tasks.problems import E, Problem, to_tensor
 

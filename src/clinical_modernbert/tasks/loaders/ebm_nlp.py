@@ -7,7 +7,8 @@ from itertools import accumulate
 from pathlib import Path
 
 from clinical_modernbert.formats.tags import decode_tags
-from clinical_modernbert.tasks.examples import Span, Splits, TaggedText
+from clinical_modernbert.inference.spans import Span
+from clinical_modernbert.tasks.examples import Splits, TaggedText
 from clinical_modernbert.tasks.reading.data_folder import DataFolder
 from clinical_modernbert.tasks.reading.splitting import set_aside
 from clinical_modernbert.tasks.reading.whole_files import text_of

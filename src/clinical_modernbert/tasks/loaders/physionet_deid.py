@@ -4,7 +4,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from clinical_modernbert.tasks.examples import Span, Splits, TaggedText
+from clinical_modernbert.inference.spans import Span
+from clinical_modernbert.tasks.examples import Splits, TaggedText
 from clinical_modernbert.tasks.reading.data_folder import DataFolder
 from clinical_modernbert.tasks.reading.splitting import own_parts
 

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from clinical_modernbert.tasks.examples import Span, Splits, TaggedText
+from clinical_modernbert.inference.spans import Span
+from clinical_modernbert.tasks.examples import Splits, TaggedText
 from clinical_modernbert.tasks.reading.annotated import tagged
 from clinical_modernbert.tasks.reading.annotated_files import read_each
 from clinical_modernbert.tasks.reading.data_folder import DataFolder

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from clinical_modernbert.formats.document import AnnotatedDocument
-from clinical_modernbert.tasks.examples import Span, TaggedText
+from clinical_modernbert.inference.spans import Span
+from clinical_modernbert.tasks.examples import TaggedText
 
 
 def tagged(

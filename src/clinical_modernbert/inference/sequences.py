@@ -1,9 +1,9 @@
-"""In: a text, its words or a second text. Out: the sequences that go through the model for it. Next: `problems`.
+"""A text, its words or a second text -> the sequences that go through the model for it -> what a classifier gets of them.
 
 A text that is longer than the model's context goes through in overlapping windows; nothing is cut.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,14 @@ import numpy.typing as npt
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.inference.windows import windows
 from clinical_modernbert.model.foreign import ForeignTokenizer
+from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import SPECIAL_TOKENS_PER_SEQUENCE, Tokenizer
 
 Ints = npt.NDArray[np.int64]
 AnyTokenizer = Tokenizer | ForeignTokenizer
+States = Callable[[Sequence[Ints]], list[npt.NDArray[np.float32]]]
+"""Sequences -> states (tokens, hidden) of each, such as `Encoder.states`."""
+_TOKENS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -68,3 +72,49 @@ def whole(tokenizer: AnyTokenizer, text: str, second: str | None, max_tokens: in
         ids = tokenizer.wrap(np.concatenate([part, end, other] if longer is one else [one, end, part]))
         pieces.append(Piece(ids, slice(0, len(ids)), none))
     return pieces
+
+
+@dataclass(frozen=True)
+class Features:
+    """States (decisions, hidden) of all texts; those of text i are `states[offsets[i]:offsets[i + 1]]`."""
+
+    states: npt.NDArray[np.float32]
+    offsets: Ints
+
+    def of(self, chosen: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Those of some texts, one after the other."""
+        return np.concatenate([self.states[self.offsets[number] : self.offsets[number + 1]] for number in chosen])
+
+
+def features(states: States, texts: Sequence[Sequence[Piece]], pooled: bool, progress: Progress = silent) -> Features:
+    """What a classifier gets of each text: the state at each place, or, `pooled`, the mean of the text's tokens."""
+    flat = [(number, piece) for number, pieces in enumerate(texts) for piece in pieces]
+    found: list[list[npt.NDArray[np.float32]]] = [[] for _ in texts]
+    used: list[int] = [0] * len(texts)
+    parts: dict[int, npt.NDArray[np.float32]] = {}
+    with progress("Encoding", total=sum(len(piece.ids) for _, piece in flat), unit="tokens") as advance:
+        for batch in _batches([len(piece.ids) for _, piece in flat]):
+            for place, hidden in zip(batch, states([flat[place][1].ids for place in batch]), strict=True):
+                piece = flat[place][1]
+                parts[place] = hidden[piece.used].sum(0, keepdims=True) if pooled else hidden[piece.places]
+                advance(len(piece.ids))
+    for place, (number, piece) in enumerate(flat):
+        found[number].append(parts[place])
+        used[number] += len(range(*piece.used.indices(len(piece.ids))))
+    joined: list[npt.NDArray[np.float32]] = [np.concatenate(some) for some in found]
+    if pooled:
+        joined = [some.sum(0, keepdims=True) / count for some, count in zip(joined, used, strict=True)]
+    return Features(np.concatenate(joined), np.cumsum([0, *map(len, joined)]))
+
+
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Sequences that go through the model together, longest first."""
+    batches: list[list[int]] = []
+    size = _TOKENS_AT_ONCE
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        if size + lengths[place] > _TOKENS_AT_ONCE:
+            batches.append([])
+            size = 0
+        batches[-1].append(place)
+        size += lengths[place]
+    return batches

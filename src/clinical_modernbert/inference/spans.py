@@ -1,14 +1,34 @@
-"""In: scores of tags for words. Out: the best sequence that the scheme allows, and its spans; and back. Next: `tagging`."""
+"""A text's words, spans of it, and tags of words: what a tagger says, in characters. Pure functions."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from clinical_modernbert.tasks.examples import Span
-
 Floats = npt.NDArray[np.float64]
 OUTSIDE = "O"
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Characters [start, end) of a text, and what they are called."""
+
+    start: int
+    end: int
+    label: str
+
+
+def words_of(text: str) -> list[tuple[int, int]]:
+    """Characters of each word: runs of letters and digits, and every other sign.
+
+    Example:
+        >>> words_of("5 mg/d")
+        [(0, 1), (2, 4), (4, 5), (5, 6)]
+    """
+    return [found.span() for found in _WORD.finditer(text)]
 
 
 def tags_of(labels: Sequence[str]) -> list[str]:

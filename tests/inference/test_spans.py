@@ -6,8 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_modernbert.tasks.decoding import allowed, best_tags, spans_of, tags_for, tags_of
-from clinical_modernbert.tasks.examples import Span
+from clinical_modernbert.inference.spans import Span, allowed, best_tags, spans_of, tags_for, tags_of
 
 TAGS = tags_of(["x", "y"])
 WORDS = [(0, 2), (3, 5), (5, 6), (7, 9)]

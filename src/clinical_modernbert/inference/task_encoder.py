@@ -1,0 +1,116 @@
+"""A fine-tuned model behind its verbs: spans or labels of texts of any length."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from clinical_modernbert.errors import ConfigError
+from clinical_modernbert.inference import spans
+from clinical_modernbert.inference.encoder import Encoder, Prediction
+from clinical_modernbert.inference.products import EngineDtype
+from clinical_modernbert.inference.sequences import Piece, features, tagged, whole
+from clinical_modernbert.inference.spans import Span
+from clinical_modernbert.model import hf
+from clinical_modernbert.model.device import choose_device
+from clinical_modernbert.model.task_folder import TASK_ARCHITECTURES, architecture, load_task_model
+from clinical_modernbert.model.task_model import TaskModel
+from clinical_modernbert.progress import Progress, silent
+from clinical_modernbert.tokenization import Tokenizer
+
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+
+
+class TaskEncoder(Encoder):
+    """What `cmbert finetune` made: a tagger or a classifier. `labels` are the names of its outputs.
+
+    Example:
+        >>> TaskEncoder.from_pretrained("tagger/").tag(["Started on aspirin."])  # doctest: +SKIP
+        [[Span(start=11, end=18, label='Drug')]]
+    """
+
+    def __init__(
+        self,
+        model: TaskModel,
+        labels: Sequence[str],
+        tokenizer: Tokenizer,
+        problem_type: ProblemType | None,
+        *,
+        dtype: EngineDtype = "fp32",
+        folder: Path | None = None,
+    ) -> None:
+        super().__init__(model.encoder, tokenizer, dtype=dtype, folder=folder)
+        self.labels = tuple(labels)
+        self._task = model
+        self._problem_type = problem_type
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: Path | str, *, device: str = "auto", dtype: EngineDtype = "fp32", unchecked: bool = False
+    ) -> "TaskEncoder":
+        """Load a folder of `cmbert finetune`, or any ModernBERT of `TASK_ARCHITECTURES`; `dtype` and `unchecked` as `Encoder` has them.
+
+        Raises:
+            CheckpointError, ConfigError: see `model.task_folder.load_task_model`.
+        """
+        folder = Path(folder)
+        if dtype == "int8":
+            raise ConfigError("int8 is not there for fine-tuned models, since no check covers their heads. Use fp32 or bf16.")
+        model, labels = load_task_model(folder, device=choose_device(device))
+        described = hf.read_json(folder / "config.json")
+        is_tagger = architecture(folder) == TASK_ARCHITECTURES[0]
+        kind: Any = None if is_tagger else described.get("problem_type", "single_label_classification")
+        return cls(model, labels, Tokenizer.load(folder), kind, dtype=dtype, folder=folder)
+
+    def tag(self, texts: Sequence[str], *, progress: Progress = silent) -> list[list[Span]]:
+        """The spans of each text, in characters, in order.
+
+        Raises:
+            ConfigError: the model is no tagger.
+        """
+        if self._problem_type is not None:
+            raise ConfigError("this model classifies texts and tags nothing. Use classify.")
+        words = [spans.words_of(text) for text in texts]
+        limit = self.model.config.max_position_embeddings
+        pieces = [tagged(self.tokenizer, text, some, limit) for text, some in zip(texts, words, strict=True)]
+        scores = self._scores(pieces, pooled=False, progress=progress)
+        sequences = [spans.best_tags(found, self.labels).tolist() for found in scores]
+        return [spans.spans_of(tags, self.labels, some) for tags, some in zip(sequences, words, strict=True)]
+
+    def classify(self, texts: Sequence[str], second: Sequence[str] | None = None, *, progress: Progress = silent) -> list[dict[str, float]]:
+        """Label -> probability for each text, or for each pair with `second`, the most probable first; of a regression its value.
+
+        Raises:
+            ConfigError: the model is a tagger.
+        """
+        if self._problem_type is None:
+            raise ConfigError("this model tags words and classifies no texts. Use tag.")
+        others: Sequence[str | None] = second or [None] * len(texts)
+        pairs = zip(texts, others, strict=True)
+        pieces = [whole(self.tokenizer, text, other, self.model.config.max_position_embeddings) for text, other in pairs]
+        found = torch.from_numpy(np.concatenate([np.zeros((0, len(self.labels))), *self._scores(pieces, pooled=True, progress=progress)]))
+        if self._problem_type == "single_label_classification":
+            found = found.softmax(1)
+        elif self._problem_type == "multi_label_classification":
+            found = found.sigmoid()
+        named = ({label: float(value) for label, value in zip(self.labels, row, strict=True)} for row in found)
+        return [dict(sorted(row.items(), key=lambda item: -item[1])) for row in named]
+
+    def fill_mask(self, text: str, *, top_k: int = 5) -> list[Prediction]:
+        """A fine-tuned model has no head for masks.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("this model was fine-tuned for a task and fills no masks. Use the model that it was made from.")
+
+    @torch.inference_mode()
+    def _scores(self, pieces: Sequence[Sequence[Piece]], pooled: bool, progress: Progress) -> list[npt.NDArray[np.float64]]:
+        if not pieces:
+            return []
+        found = features(self.states, pieces, pooled, progress)
+        scores = self._task.classify(torch.from_numpy(found.states).to(self._device)).double().cpu().numpy()
+        return np.split(scores, found.offsets[1:-1])

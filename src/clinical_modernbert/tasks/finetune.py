@@ -1,0 +1,174 @@
+"""In: a model folder and a user's labels. Out: a fine-tuned model folder with its score, its confusions and a card. Next: `api`, `cli`."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import torch
+
+from clinical_modernbert import __version__, atomic
+from clinical_modernbert.errors import ConfigError
+from clinical_modernbert.inference import Encoder, TaskEncoder
+from clinical_modernbert.model.heads import ModernBertForMaskedLM
+from clinical_modernbert.model.hf import refuse_existing, weights_sha256
+from clinical_modernbert.model.task_folder import TASK_ARCHITECTURES, save_task_model
+from clinical_modernbert.model.task_model import TaskModel
+from clinical_modernbert.progress import Progress, silent
+from clinical_modernbert.settings import Settings
+from clinical_modernbert.sources.document import Access
+from clinical_modernbert.tasks import user_data
+from clinical_modernbert.tasks.card import Kind, Metric
+from clinical_modernbert.tasks.metrics import Counts, Floats
+from clinical_modernbert.tasks.problems import Problem, Regressing, Tagging, problem_of
+from clinical_modernbert.tasks.significance import interval
+from clinical_modernbert.tasks.training import Encoded, FinetuneSettings, predict, train
+from clinical_modernbert.tokenization import Tokenizer
+
+FORMAT_VERSION = 1
+_METRICS: dict[Kind, Metric] = {
+    "ner": "span_f1",
+    "classify": "macro_f1",
+    "pairs": "macro_f1",
+    "multilabel": "micro_f1",
+    "regression": "pearson",
+}
+_PROBLEM_TYPES: dict[Kind, str] = {
+    "classify": "single_label_classification",
+    "pairs": "single_label_classification",
+    "multilabel": "multi_label_classification",
+    "regression": "regression",
+}
+_NOTHING = "O"
+
+
+class UserSettings(Settings):
+    """How a model is fine-tuned on files of one's own."""
+
+    training: FinetuneSettings = FinetuneSettings()
+    """Epochs, learning rate and the like."""
+    columns: user_data.Columns = user_data.Columns()
+    """Of tables."""
+    access: Access = "credentialed"
+    """`open` is right only where every text to learn from is public."""
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """What became of it: the folder, and the figure on the test part with its 95% interval over documents.
+
+    `confusions` are right label, said label and how often, the most frequent first; of a tagger `O` is no span at this place.
+    """
+
+    folder: Path
+    metric: Metric
+    value: float
+    low: float
+    high: float
+    dev: float
+    by_label: dict[str, dict[str, float]]
+    confusions: list[tuple[str, str, int]]
+    examples: dict[str, int]
+    counted: dict[str, int]
+
+    def encoder(self) -> TaskEncoder:
+        """The model, to tag or classify."""
+        return TaskEncoder.from_pretrained(self.folder)
+
+
+def finetune(
+    model: Path,
+    kind: Kind,
+    data: Path,
+    output: Path,
+    *,
+    format: user_data.Format | None = None,
+    settings: UserSettings | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> Finetuned:
+    """Train on the train part, stop by the dev part, score the test part once, write the model.
+
+    Raises:
+        ConfigError: `output` exists, or the model is no ModernBERT.
+        DataError: see `user_data.read`.
+    """
+    settings = settings or UserSettings()
+    refuse_existing(output, overwrite)
+    encoder = Encoder.from_pretrained(model, device=device)
+    if not isinstance(encoder.model, ModernBertForMaskedLM) or not isinstance(encoder.tokenizer, Tokenizer):
+        raise ConfigError(f"{model} is no ModernBERT; others can be evaluated, not written. Give a ModernBERT folder.")
+    found = user_data.read(data, kind, format, settings.columns)
+    splits, metric = found.splits, _METRICS[kind]
+    limit = encoder.model.config.max_position_embeddings
+    problem = problem_of(kind, (), splits.train, encoder.tokenizer, min(settings.training.max_tokens or limit, limit))
+    parts = [Encoded.of(problem, part) for part in (splits.train, splits.dev, splits.test)]
+    device_of = next(encoder.model.parameters()).device
+    task = TaskModel.with_seed(encoder.model, problem.num_outputs, settings.training.dropout, seed).to(device_of)
+    history = train(task, problem, parts[0], parts[1], metric, settings.training, seed, progress)
+    scores = predict(task, problem, parts[2], settings.training.row_tokens)
+    outcome = problem.outcome(splits.test, scores, metric)
+    low, high = interval(outcome, metric)
+    done = Finetuned(
+        folder=output,
+        metric=metric,
+        value=float(outcome.figure(metric)),
+        low=low,
+        high=high,
+        dev=max(epoch.dev for epoch in history),
+        by_label=outcome.by_label() if isinstance(outcome, Counts) else {},
+        confusions=confusions(problem, splits.test, scores),
+        examples={"train": len(splits.train), "dev": len(splits.dev), "test": len(splits.test)},
+        counted={reason: count for reason, count in splits.counted.items() if count},
+    )
+    about = {
+        "format_version": FORMAT_VERSION,
+        "task": kind,
+        **{name: value for name, value in asdict(done).items() if name != "folder"},
+        "came_divided": found.came_divided,
+        "seed": seed,
+        "settings": settings.model_dump(mode="json"),
+        "started_from": weights_sha256(model),
+        "history": [asdict(epoch) for epoch in history],
+        "versions": {"clinical-modernbert": __version__, "torch": torch.__version__},
+    }
+    with atomic.new_folder(output) as aside:
+        _save(task, problem, kind, aside)
+        encoder.tokenizer.save(aside, limit)
+        atomic.write_json(aside / "finetune.json", about)
+        atomic.write_text(aside / "README.md", _card(about))
+    return done
+
+
+def confusions(problem: Problem[Any], examples: Sequence[Any], scores: Sequence[Floats]) -> list[tuple[str, str, int]]:
+    """See `Finetuned`; nothing where a text has any number of labels, or a number."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for example, found in zip(examples, scores, strict=True):
+        if isinstance(problem, Tagging):
+            gold = {(span.start, span.end): span.label for span in example.spans}
+            said = {(span.start, span.end): span.label for span in problem.spans(example, found)}
+            counts.update((gold.get(place, _NOTHING), said.get(place, _NOTHING)) for place in gold.keys() | said.keys())
+        elif problem.is_exclusive:
+            counts[example.labels[0], problem.labels[int(found[0].argmax())]] += 1
+    return [(right, said, count) for (right, said), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def _save(task: TaskModel, problem: Problem[Any], kind: Kind, folder: Path) -> None:
+    if isinstance(problem, Tagging):
+        save_task_model(task, folder, TASK_ARCHITECTURES[0], problem.tags, None)
+        return
+    if isinstance(problem, Regressing):  # so that the number itself comes out
+        with torch.no_grad():
+            task.classifier.weight.mul_(problem.spread)
+            task.classifier.bias.mul_(problem.spread).add_(problem.mean)
+    save_task_model(task, folder, TASK_ARCHITECTURES[1], problem.labels or ("value",), _PROBLEM_TYPES[kind])
+
+
+def _card(about: dict[str, Any]) -> str:
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    return environment.from_string((files(__package__) / "finetuned.md.jinja").read_text(encoding="utf-8")).render(**about)

@@ -1,0 +1,142 @@
+"""In: a user's files, annotated or as a table. Out: examples in three parts. Next: `finetune`."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from clinical_modernbert import formats
+from clinical_modernbert.errors import ConfigError, DataError
+from clinical_modernbert.settings import Settings
+from clinical_modernbert.sources.document import Rejection
+from clinical_modernbert.sources.json_lines import numbered_objects
+from clinical_modernbert.sources.opening import list_files
+from clinical_modernbert.sources.tables import numbered_rows
+from clinical_modernbert.tasks.card import Kind
+from clinical_modernbert.tasks.examples import LabelledText, Splits, TaggedText
+from clinical_modernbert.tasks.reading.annotated import tagged
+from clinical_modernbert.tasks.reading.splitting import own_parts, set_aside
+
+Format = Literal["brat", "conll", "i2b2", "pubtator", "csv", "jsonl"]
+_PARTS = {"train": ("train", "training"), "dev": ("dev", "devel", "development", "validation", "val"), "test": ("test", "testing")}
+_TABLES: Mapping[str, Sequence[str]] = {"csv": (".csv", ".csv.gz"), "jsonl": (".jsonl", ".jsonl.gz")}
+
+
+class Columns(Settings):
+    """What the columns of a table are called."""
+
+    text: str = "text"
+    """The text, or the first one of a pair."""
+    second: str = "second"
+    """The second text of a pair."""
+    label: str = "label"
+    """The label; of several labels a list in JSON, and in CSV with `separator` between them; of a regression the number."""
+    separator: str = Field(default=";", min_length=1)
+    """Between the labels in a cell of a CSV."""
+    id: str = "id"
+    """The id, where there is such a column; else the row's number."""
+    group: str = "patient"
+    """Whose the text is, where there is such a column: rows of one patient come into one part."""
+
+
+@dataclass(frozen=True)
+class UserData:
+    """A user's examples, and whether they came divided into parts."""
+
+    splits: Splits[Any]
+    came_divided: bool
+
+
+def read(path: Path, kind: Kind, format: Format | None, columns: Columns) -> UserData:
+    """The examples below `path`; its `train`, `dev` and `test` (folders, or files of these names) where there are, else 80, 10 and 10%.
+
+    A missing `dev` is set aside from `train`. Without `format` annotated files are recognised, and tables by their endings.
+
+    Raises:
+        ConfigError: the format does not go with the kind.
+        DataError: nothing can be read, or a row or an annotation is not what it should be.
+    """
+    if kind == "retrieval":
+        raise ConfigError("there is no fine-tuning for retrieval on files of one's own. Give another --task.")
+    name = format or _recognise(path)
+    if (name in _TABLES) is (kind == "ner"):
+        wanted = "annotated files (brat, conll, i2b2, pubtator)" if kind == "ner" else "a table (csv, jsonl)"
+        raise ConfigError(f"task {kind} is learnt from {wanted}, not from {name}. Give another --task or --format.")
+    counted: Counter[str] = Counter()
+
+    def examples(place: Path) -> list[Any]:
+        found = _annotated(place, name, counted) if kind == "ner" else list(_rows(place, name, kind, columns))
+        if not found:
+            raise DataError(f"no examples ({place}). Check the path and the format.")
+        return found
+
+    places = {part: place for part, names in _PARTS.items() if (place := _place(path, names))}
+    if "train" in places and "test" in places:
+        train = examples(places["train"])
+        train, dev = (train, examples(places["dev"])) if "dev" in places else set_aside(train)
+        parts, came_divided = (train, dev, examples(places["test"])), True
+    else:
+        parts, came_divided = own_parts(examples(path)), False
+    if not all(parts):
+        sizes = ", ".join(f"{len(part)}" for part in parts)
+        raise DataError(f"too few documents to hold some out ({sizes} in train, dev and test; {path}). Give more, or parts as folders.")
+    return UserData(Splits(*parts, counted), came_divided)
+
+
+def _place(path: Path, names: Sequence[str]) -> Path | None:
+    """The folder or file of one part below `path`."""
+    found = [place for place in path.iterdir() if place.name.partition(".")[0].lower() in names] if path.is_dir() else []
+    if len(found) > 1:
+        raise DataError(f"both {found[0].name} and {found[1].name} ({path}). Keep one of them.")
+    return found[0] if found else None
+
+
+def _recognise(path: Path) -> str:
+    files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
+    tables = {name for name, endings in _TABLES.items() if any(file.name.endswith(tuple(endings)) for file in files)}
+    return tables.pop() if len(tables) == 1 else formats.detect(path)
+
+
+def _annotated(place: Path, format: str, counted: Counter[str]) -> list[TaggedText]:
+    refusals: list[formats.Refusal] = []
+    found = tagged(formats.open(place, None if format == "i2b2" else format, refusals.append), counted)
+    counted.update(f"not read: {refusal.reason}" for refusal in refusals)
+    return found
+
+
+def _rows(place: Path, format: str, kind: Kind, columns: Columns) -> Iterator[LabelledText]:
+    for file in list_files(place, _TABLES[format]):
+        for item in numbered_rows(file) if format == "csv" else numbered_objects(file):
+            if isinstance(item, Rejection):
+                raise DataError(f"{item.reason} ({item.path}, {item.where}). Correct the file.")
+            number, row = item
+            yield _example(row, f"{file.name}-{number}", f"{file}, row {number}", kind, columns)
+
+
+def _example(row: Mapping[str, Any], name: str, where: str, kind: Kind, columns: Columns) -> LabelledText:
+    needed = (columns.text, *((columns.second,) if kind == "pairs" else ()), *(() if kind == "multilabel" else (columns.label,)))
+    missing = [column for column in needed if row.get(column) in (None, "")]
+    if kind == "multilabel" and columns.label not in row:
+        missing.append(columns.label)
+    if missing:
+        raise DataError(f"nothing in {' and '.join(missing)} ({where}). Correct the file, or set columns.text, columns.label and the like.")
+    label = row.get(columns.label)
+    labels: tuple[str, ...] = (str(label),)
+    value = None
+    if kind == "regression":
+        labels, value = (), _number(label, columns.label, where)
+    elif kind == "multilabel":
+        parts = label if isinstance(label, list) else str(label or "").split(columns.separator)
+        labels = tuple(part for part in (str(part).strip() for part in parts) if part)
+    second = str(row[columns.second]) if kind == "pairs" else None
+    return LabelledText(str(row.get(columns.id) or name), str(row[columns.text]), labels, second, value, str(row.get(columns.group) or ""))
+
+
+def _number(label: object, column: str, where: str) -> float:
+    try:
+        return float(str(label))
+    except ValueError:
+        raise DataError(f"no number in {column} ({where}). Correct the file.") from None

@@ -1,0 +1,242 @@
+"""From an invented BRAT folder to tagged text, and from tables to classified text; other tools load what comes out."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import clinical_modernbert as cmb
+from clinical_modernbert import formats
+from clinical_modernbert.cli.main import main
+from clinical_modernbert.errors import CheckpointError, ConfigError, DataError
+from clinical_modernbert.inference import Encoder, TaskEncoder
+from clinical_modernbert.model import hf
+from clinical_modernbert.model.config import ModernBertConfig
+from clinical_modernbert.model.heads import ModernBertForMaskedLM
+from clinical_modernbert.model.init import initialize
+from clinical_modernbert.tasks import user_data
+from clinical_modernbert.tokenization import train as train_tokenizer
+
+DRUGS, DOSES, OTHERS = (
+    ["aspirin", "heparin", "warfarin"],
+    ["5 mg", "10 mg"],
+    ["daily", "stopped", "given", "today", "after", "food", "with"],
+)
+FAST = ["--set", "training.peak_lr=3e-3", "--set", "training.epochs=8", "--set", "training.patience=8", "--set", "training.batch_size=8"]
+
+
+def sentence(rng: np.random.Generator) -> tuple[str, list[tuple[int, int, str]]]:
+    """Some words, and which of them are drugs and doses."""
+    text, spans = "", []
+    for _ in range(7):
+        label, words = [("Drug", DRUGS), ("Dose", DOSES), ("", OTHERS), ("", OTHERS)][rng.integers(4)]
+        word = str(rng.choice(words))
+        text += " " * bool(text)
+        if label:
+            spans.append((len(text), len(text) + len(word), label))
+        text += word
+    return text, spans
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`model/`, `brat/` and `notes.csv`."""
+    folder = tmp_path_factory.mktemp("finetune")
+    rng = np.random.default_rng(0)
+    drawn = [sentence(rng) for _ in range(160)]
+    documents = [
+        formats.AnnotatedDocument(
+            f"note{number:03}", text, tuple(formats.Span.over(text, f"T{n}", label, (a, b)) for n, (a, b, label) in enumerate(spans, 1))
+        )
+        for number, (text, spans) in enumerate(drawn)
+    ]
+    formats.write(documents, folder / "brat", "brat")
+    with (folder / "notes.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "patient", "text", "label", "drugs", "count"])
+        for number, (text, spans) in enumerate(drawn):
+            drugs = sorted({text[a:b] for a, b, label in spans if label == "Drug"})
+            writer.writerow([number, number // 2, text, "yes" if drugs else "no", ";".join(drugs), len(spans)])
+    tokenizer = train_tokenizer([text for text, _ in drawn], 360)
+    special = {"pad_token_id": tokenizer.pad_id, "cls_token_id": tokenizer.cls_id, "sep_token_id": tokenizer.sep_id}
+    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2, "max_position_embeddings": 128}
+    ends = {"bos_token_id": tokenizer.cls_id, "eos_token_id": tokenizer.sep_id}
+    model = ModernBertForMaskedLM(ModernBertConfig(vocab_size=len(tokenizer), **shape, **special, **ends))
+    initialize(model, 0)
+    hf.save(model, folder / "model")
+    tokenizer.save(folder / "model", 128)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tagger(place: Path) -> Path:
+    command = ["finetune", str(place / "model"), "--task", "ner", "--data", str(place / "brat"), "-o", str(place / "tagger"), "-q"]
+    assert main([*command, *FAST]) == 0
+    return place / "tagger"
+
+
+@pytest.fixture(scope="module")
+def classifier(place: Path) -> Path:
+    command = [
+        "finetune",
+        str(place / "model"),
+        "--task",
+        "classify",
+        "--data",
+        str(place / "notes.csv"),
+        "-o",
+        str(place / "yes-no"),
+        "-q",
+    ]
+    assert main([*command, *FAST]) == 0
+    return place / "yes-no"
+
+
+def test_a_brat_folder_ends_in_tagged_text(tagger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    about = json.loads((tagger / "finetune.json").read_text())
+    assert about["value"] > 0.95
+    assert about["by_label"].keys() == {"Drug", "Dose"}
+    assert sum(about["examples"].values()) == 160
+    assert "**Credentialed.**" in (tagger / "README.md").read_text()
+    text = "stopped aspirin today given 10 mg"
+    (tmp_path / "new.jsonl").write_text(json.dumps({"id": "a", "text": text}) + "\n")
+    assert main(["tag", str(tagger), str(tmp_path / "new.jsonl"), "--id-column", "id", "-o", str(tmp_path / "tagged.jsonl"), "-q"]) == 0
+    assert "2 spans in 1 texts" in capsys.readouterr().out
+    found = json.loads((tmp_path / "tagged.jsonl").read_text())["spans"]
+    assert [(span["text"], span["label"]) for span in found] == [("aspirin", "Drug"), ("10 mg", "Dose")]
+    assert all(text[span["start"] : span["end"]] == span["text"] for span in found)
+
+
+def test_tagged_text_comes_as_brat_too(tagger: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.txt").write_text("heparin given")
+    assert main(["tag", str(tagger), str(tmp_path / "new.txt"), "--format", "brat", "-o", str(tmp_path / "brat"), "-q"]) == 0
+    (document,) = formats.open(tmp_path / "brat", "brat")
+    assert [(span.text, span.label) for span in document.spans] == [("heparin", "Drug")]
+
+
+def test_a_table_ends_in_classified_text(classifier: Path, place: Path, tmp_path: Path) -> None:
+    assert json.loads((classifier / "finetune.json").read_text())["value"] > 0.9
+    assert main(["classify", str(classifier), str(place / "notes.csv"), "--limit", "40", "-o", str(tmp_path / "out.jsonl"), "-q"]) == 0
+    found = [json.loads(line)["labels"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert len(found) == 40
+    assert all(sum(labels.values()) == pytest.approx(1) and max(labels.values()) == next(iter(labels.values())) for labels in found)
+    gold = [row["label"] for row in csv.DictReader((place / "notes.csv").open())][:40]
+    assert np.mean([next(iter(labels)) == label for labels, label in zip(found, gold, strict=True)]) > 0.9
+
+
+@pytest.mark.parametrize(("task", "column", "least"), [("multilabel", "drugs", 0.9), ("regression", "count", 0.9)])
+def test_several_labels_and_numbers_are_learnt_from_a_table(place: Path, tmp_path: Path, task: str, column: str, least: float) -> None:
+    command = ["finetune", str(place / "model"), "--task", task, "--data", str(place / "notes.csv"), "-o", str(tmp_path / "out"), "-q"]
+    assert main([*command, *FAST, "--set", f"columns.label={column}", "--set", "training.epochs=15"]) == 0
+    assert json.loads((tmp_path / "out" / "finetune.json").read_text())["value"] > least
+    (some,) = TaskEncoder.from_pretrained(tmp_path / "out").classify(["aspirin with food after 5 mg today given"])
+    assert max(some, key=lambda label: some[label]) == ("aspirin" if task == "multilabel" else "value")
+    assert task == "multilabel" or some["value"] == pytest.approx(2, abs=0.7)
+
+
+def test_transformers_gives_the_same_scores_for_what_was_written(tagger: Path, classifier: Path) -> None:
+    import transformers
+
+    text = "given aspirin 10 mg daily"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tagger)
+    inputs = tokenizer(text, return_tensors="pt")
+    theirs = transformers.AutoModelForTokenClassification.from_pretrained(tagger)
+    ours = TaskEncoder.from_pretrained(tagger)
+    with torch.inference_mode():
+        logits = theirs(**{name: inputs[name] for name in ("input_ids", "attention_mask")}).logits[0]
+        states = torch.from_numpy(ours.states([inputs["input_ids"][0].numpy()])[0])
+        torch.testing.assert_close(ours._task.classify(states), logits, atol=1e-4, rtol=1e-4)
+        their_probabilities = (
+            transformers.AutoModelForSequenceClassification.from_pretrained(classifier)(
+                **{name: inputs[name] for name in ("input_ids", "attention_mask")}
+            )
+            .logits[0]
+            .softmax(0)
+        )
+    (mine,) = TaskEncoder.from_pretrained(classifier).classify([text])
+    assert theirs.config.id2label[1] == ours.labels[1]
+    assert [mine["no"], mine["yes"]] == pytest.approx(their_probabilities.tolist(), abs=1e-4)
+
+
+def test_an_encoder_of_a_fine_tuned_folder_tags_and_says_what_it_cannot(tagger: Path, classifier: Path) -> None:
+    encoder = Encoder.from_pretrained(tagger)
+    assert isinstance(encoder, TaskEncoder)
+    assert encoder.tag([]) == []
+    assert encoder.tag([""]) == [[]]
+    assert encoder.encode(["aspirin"]).shape == (1, 32)
+    with pytest.raises(ConfigError, match="fills no masks"):
+        encoder.fill_mask("[MASK]")
+    with pytest.raises(ConfigError, match="tags words and classifies no texts"):
+        encoder.classify(["a"])
+    with pytest.raises(ConfigError, match="classifies texts and tags nothing"):
+        TaskEncoder.from_pretrained(classifier).tag(["a"])
+
+
+def test_a_text_longer_than_the_context_is_tagged_to_its_end(tagger: Path) -> None:
+    encoder = TaskEncoder.from_pretrained(tagger)
+    text = "given food today after " * 100 + "warfarin"
+    (found,) = encoder.tag([text])
+    assert (text[found[-1].start : found[-1].end], found[-1].label) == ("warfarin", "Drug")
+
+
+def test_python_gives_what_the_command_gives(place: Path, tagger: Path, tmp_path: Path) -> None:
+    from clinical_modernbert.settings import parse
+    from clinical_modernbert.tasks.finetune import UserSettings
+
+    settings = parse(UserSettings, {}, FAST[1::2])
+    done = cmb.finetune(place / "model", "ner", place / "brat", tmp_path / "again", settings=settings)
+    assert done.value == json.loads((tagger / "finetune.json").read_text())["value"]
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == (tagger / "model.safetensors").read_bytes()
+    assert done.encoder().tag(["aspirin"]) == TaskEncoder.from_pretrained(tagger).tag(["aspirin"])
+
+
+def test_a_damaged_folder_is_one_clear_error(tagger: Path, tmp_path: Path) -> None:
+    tensors = hf.read_tensors(tagger)
+    hf.save_tensors(hf.load_config(tagger), {n: t for n, t in tensors.items() if n != "classifier.bias"}, tmp_path / "cut")
+    described = json.loads((tagger / "config.json").read_text())
+    (tmp_path / "cut" / "config.json").write_text(json.dumps(described))
+    with pytest.raises(CheckpointError, match=r"1 missing \(classifier\.bias\)"):
+        Encoder.from_pretrained(tmp_path / "cut")
+
+
+def rows(folder: Path, name: str, *lines: str) -> Path:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("\n".join(lines) + "\n")
+    return folder / name
+
+
+def test_parts_of_a_users_own_are_kept(tmp_path: Path) -> None:
+    for part, count in (("train", 30), ("test", 3)):
+        rows(tmp_path, f"{part}.csv", "text,label", *(f"{part} {n},a" for n in range(count)))
+    found = user_data.read(tmp_path, "classify", None, user_data.Columns())
+    assert found.came_divided
+    assert [example.text for example in found.splits.test] == ["test 0", "test 1", "test 2"]
+    assert len(found.splits.train) + len(found.splits.dev) == 30
+    assert found.splits.dev
+
+
+def test_a_patient_is_in_one_part(place: Path) -> None:
+    splits = user_data.read(place / "notes.csv", "classify", None, user_data.Columns()).splits
+    groups = [{example.group for example in part} for part in (splits.train, splits.dev, splits.test)]
+    assert sum(map(len, groups)) == len(set().union(*groups)) == 80
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind", "says"),
+    [
+        (["text,label", "a,"], "classify", r"nothing in label \(.*row 1\)"),
+        (["note,label", "a,b"], "classify", r"nothing in text \(.*row 1\)"),
+        (["text,label", "a,high"], "regression", r"no number in label \(.*row 1\)"),
+        (["text,label", "a,b"], "pairs", r"nothing in second"),
+        (["text,label", "a,b"], "ner", "is learnt from annotated files"),
+        (["text,label", "a,b"], "classify", r"too few documents to hold some out"),
+        (["text,label"], "classify", "no examples"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_one_error_without_its_text(tmp_path: Path, lines: list[str], kind: str, says: str) -> None:
+    with pytest.raises((DataError, ConfigError), match=says) as error:
+        user_data.read(rows(tmp_path, "t.csv", *lines), kind, None, user_data.Columns())  # type: ignore[arg-type]
+    assert "high" not in str(error.value)
