@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from clinical_modernbert import formats
+from clinical_modernbert.formats import AnnotatedDocument, Span
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CITATION = """<PubmedArticleSet><PubmedArticle><MedlineCitation><PMID Version="1">{0}</PMID><Article><Journal><JournalIssue><PubDate>
@@ -24,7 +27,12 @@ def blocks(language: str) -> list[str]:
 
 
 COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("cmbert ")]
-LIMITS = {"pretrain": ["--limit", "6000"], "embed": ["--limit", "5"]}
+LIMITS = {
+    "pretrain": ["--limit", "6000"],
+    "embed": ["--limit", "5"],
+    "tag": ["--limit", "5"],
+    "finetune": ["--set", "training.epochs=1"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +52,11 @@ def workplace(tmp_path_factory) -> Path:
     (folder / "baseline").mkdir()
     for i in range(30):
         (folder / "baseline" / f"{i}.xml").write_text(CITATION.format(1000 + i))
+    annotated = (
+        AnnotatedDocument(f"n{i}", f"Given aspirin, day {i}.", (Span.over(f"Given aspirin, day {i}.", "T1", "Drug", (6, 13)),))
+        for i in range(40)
+    )
+    formats.write(annotated, folder / "my-brat-folder", "brat")
     config = next(block for block in blocks("yaml") if block.startswith("sources:"))
     (folder / "corpus.yaml").write_text(config)
     return folder
@@ -58,7 +71,7 @@ def run(folder: Path, *command: str) -> str:
 
 def test_every_command_of_the_readme_runs(workplace):
     names = [shlex.split(line, comments=True)[1] for line in COMMANDS]
-    assert names == ["corpus", "pretrain", "export", "fill-mask", "embed", "config", "pretrain", "pretrain", "tokenizer"]
+    assert names == ["corpus", "pretrain", "export", "fill-mask", "embed", "finetune", "tag", "config", "pretrain", "pretrain", "tokenizer"]
     for line in COMMANDS:
         arguments = shlex.split(line, comments=True)[1:]
         limit = [] if "--watch" in arguments else LIMITS.get(arguments[0], [])
