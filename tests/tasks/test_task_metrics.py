@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from seqeval import metrics as seqeval
+from seqeval.scheme import IOB2
 from sklearn import metrics as oracle
 
 from clinical_modernbert.inference.spans import Span, spans_of, tags_of
@@ -45,16 +47,15 @@ def test_labels_that_say_nothing_are_no_class(pairs: list[tuple[str, str]]) -> N
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.lists(st.sampled_from(tags_of(["x", "y"])), min_size=5, max_size=5)), min_size=2, max_size=8), st.randoms())
-def test_strict_span_f1_is_seqevals(drawn: list[tuple[list[str]]], random: "np.random.Generator") -> None:
-    seqeval = pytest.importorskip("seqeval.metrics", reason="seqeval is not installed")
+@given(st.lists(st.tuples(st.lists(st.sampled_from(tags_of(["x", "y"])), min_size=5, max_size=5)), min_size=2, max_size=8))
+def test_strict_span_f1_is_seqevals(drawn: list[tuple[list[str]]]) -> None:
     sentences = [repaired(tags) for (tags,) in drawn]
     said = sentences[1:] + sentences[:1]
     words = [(2 * n, 2 * n + 1) for n in range(5)]
     names = tags_of(["x", "y"])
     spans = [[spans_of([names.index(tag) for tag in tags], names, words) for tags in side] for side in (sentences, said)]
     ours = span_counts(spans[0], spans[1], [str(n) for n in range(len(sentences))])
-    assert ours.figure("span_f1") == pytest.approx(seqeval.f1_score(sentences, said, mode="strict", scheme=iob2(), zero_division=0))
+    assert ours.figure("span_f1") == pytest.approx(seqeval.f1_score(sentences, said, mode="strict", scheme=IOB2, zero_division=0))
 
 
 def repaired(tags: Sequence[str]) -> list[str]:
@@ -64,12 +65,6 @@ def repaired(tags: Sequence[str]) -> list[str]:
         before = fixed[-1] if fixed else "O"
         fixed.append(f"B{tag[1:]}" if tag[0] == "I" and before[2:] != tag[2:] else tag)
     return fixed
-
-
-def iob2() -> object:
-    from seqeval.scheme import IOB2
-
-    return IOB2
 
 
 def test_a_span_that_is_said_twice_counts_once() -> None:
