@@ -18,7 +18,6 @@ import torch
 from clinical_modernbert import Corpus, Encoder, atomic
 from clinical_modernbert.analysis.codes import MODEL, UNTRAINED, Contender, analyze_codes
 from clinical_modernbert.analysis.report import metrics
-from clinical_modernbert.analysis.tables import read_tables
 from clinical_modernbert.cli.progress import progress
 from clinical_modernbert.inference import Pooling
 from clinical_modernbert.model.pooling import mean_pool
@@ -27,6 +26,7 @@ from clinical_modernbert.pretraining.run import Run, pretrain
 from clinical_modernbert.pretraining.settings import RunSettings
 from clinical_modernbert.settings import parse
 from clinical_modernbert.sources import HpoTerms
+from clinical_modernbert.tasks.code_tables import read_tables
 
 TINY = "{hidden_size: 192, intermediate_size: 288, num_hidden_layers: 6, num_attention_heads: 3, max_position_embeddings: 8192}"
 WIDE = "{hidden_size: 384, intermediate_size: 576, num_hidden_layers: 3, num_attention_heads: 6, max_position_embeddings: 8192}"

@@ -22,7 +22,6 @@ import torch
 
 from clinical_modernbert import Corpus, Encoder, atomic
 from clinical_modernbert.analysis.codes import MODEL, Contender, analyze_codes
-from clinical_modernbert.analysis.tables import read_tables
 from clinical_modernbert.batching import Cursor, Masker, PackedBatch, TokenStore
 from clinical_modernbert.batching.masking import Masked
 from clinical_modernbert.export.card import last_validation
@@ -34,6 +33,7 @@ from clinical_modernbert.pretraining.masked import make_loader
 from clinical_modernbert.pretraining.objective import masked_loss
 from clinical_modernbert.pretraining.run import Run, open_run
 from clinical_modernbert.sources import HpoTerms
+from clinical_modernbert.tasks.code_tables import read_tables
 from clinical_modernbert.tokenization import Tokenizer
 
 HERE = Path(__file__).parent

@@ -13,7 +13,6 @@ import numpy as np
 from clinical_modernbert import atomic, recipes
 from clinical_modernbert.analysis.codes import MODEL, UNTRAINED, Findings, analyze_codes, contenders
 from clinical_modernbert.analysis.report import codes_section, metrics
-from clinical_modernbert.analysis.tables import read_tables
 from clinical_modernbert.api import pretrain
 from clinical_modernbert.batching import TokenStore
 from clinical_modernbert.corpus import Corpus, CorpusSettings, build_corpus
@@ -23,6 +22,7 @@ from clinical_modernbert.inference import Encoder
 from clinical_modernbert.pretraining.run import Run
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.sources import Codes, HpoTerms
+from clinical_modernbert.tasks.code_tables import read_tables
 from clinical_modernbert.tokenization import Tokenizer
 
 CLOZE = (

@@ -8,9 +8,7 @@ import pytest
 
 from clinical_modernbert.analysis import questions
 from clinical_modernbert.analysis.codes import BAG, MODEL, UNTRAINED, Contender, analyze_codes, contenders, reference_names
-from clinical_modernbert.analysis.questions import content_words, retrieval, stems
 from clinical_modernbert.analysis.report import metrics, reading
-from clinical_modernbert.analysis.tables import CodeTable, Concept, read_tables
 from clinical_modernbert.cli.main import main
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.model import hf
@@ -18,6 +16,8 @@ from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.sources import Codes, HpoTerms
+from clinical_modernbert.tasks.code_tables import CodeTable, Concept, read_tables
+from clinical_modernbert.tasks.synonym_questions import content_words, stems, synonym_questions
 from clinical_modernbert.tokenization import train
 
 
@@ -80,7 +80,7 @@ def test_content_words_and_stems():
 
 def test_questions_about_hpo_share_no_content_word():
     (hpo,) = read_tables(HpoTerms())
-    asked = retrieval(hpo)
+    asked = synonym_questions([concept for concept in hpo.concepts if concept.held_out])
     assert len(asked.query) > 150
     for query, gold, hard in zip(asked.query, asked.gold, asked.no_stem, strict=True):
         term = asked.terms[gold]
@@ -101,7 +101,7 @@ def test_icd_codes_know_their_place_and_their_category(shared_data):
     concept = next(concept for concept in icd9.concepts if concept.code == "250.00")
     assert concept.path[1:] == ("250", "250.0", "250.00")
     assert concept.family == "250"
-    assert retrieval(icd9).query == []
+    assert synonym_questions(icd9.concepts).query == []
 
 
 def test_distance_in_the_hierarchy_counts_steps():

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from clinical_modernbert.analysis import questions, statistics
 from clinical_modernbert.analysis.statistics import Estimate
-from clinical_modernbert.analysis.tables import CodeTable, Concept
 from clinical_modernbert.inference import BagOfEmbeddings, Encoder
 from clinical_modernbert.progress import Progress, silent
+from clinical_modernbert.tasks.code_tables import CodeTable, Concept
+from clinical_modernbert.tasks.synonym_questions import synonym_questions
 
 Vectors = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]
@@ -135,7 +136,7 @@ class _Questions:
     """All questions about one table, with the bootstrap draws that every contender is measured on."""
 
     def __init__(self, table: CodeTable, sampled: list[Concept], seed: int) -> None:
-        self._retrieval = questions.retrieval(table)
+        self._retrieval = synonym_questions([concept for concept in table.concepts if concept.held_out])
         self._same, self._other = questions.chapter_pairs(sampled, seed)
         self._pairs, self._distance = questions.hierarchy_pairs(sampled, seed)
         self._chapter = np.unique([concept.chapter for concept in sampled], return_inverse=True)[1]

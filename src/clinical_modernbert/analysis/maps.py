@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
-from clinical_modernbert.analysis.tables import Concept
+from clinical_modernbert.tasks.code_tables import Concept
 
 _SIZE = 400
 

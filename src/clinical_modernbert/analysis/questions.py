@@ -1,63 +1,12 @@
 """A code table -> questions that spelling alone does not answer. Pure functions of the table and a seed."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
-from clinical_modernbert.analysis.tables import CodeTable, Concept
-from clinical_modernbert.corpus.split import words
+from clinical_modernbert.tasks.code_tables import CodeTable, Concept
+from clinical_modernbert.tasks.synonym_questions import content_words
 
 Ints = npt.NDArray[np.int64]
-
-_EMPTY_WORDS = frozenset(
-    (
-        *("a", "an", "and", "any", "at", "be", "both", "by", "due", "during", "for", "from", "in", "into", "is", "its", "nec", "no", "nor"),
-        *("nos", "not", "of", "on", "or", "other", "over", "part", "per", "than", "that", "the", "their", "this", "to", "type", "under"),
-        *("unspecified", "up", "use", "used", "which", "with", "within", "without"),
-    )
-)
-_STEM = 4
-"""Words that begin with the same so many letters are taken for forms of one word in the stricter set of questions."""
-
-
-def content_words(text: str) -> frozenset[str]:
-    """The words of a text that carry meaning: all but prepositions and the like."""
-    return frozenset(words(text)) - _EMPTY_WORDS
-
-
-def stems(found: frozenset[str]) -> frozenset[str]:
-    """The first letters of each word: `renal` and `reniform` differ, `kidney` and `kidneys` do not."""
-    return frozenset(word[:_STEM] for word in found)
-
-
-@dataclass(frozen=True)
-class Retrieval:
-    """Synonyms of held-out concepts that share no content word with the term; which of `terms` is meant.
-
-    `query` are texts, `gold` the index into `terms` of the right one, `no_stem` whether not even the beginnings of words are shared.
-    `terms` are the names of all held-out concepts.
-    """
-
-    terms: list[str]
-    query: list[str]
-    gold: Ints
-    no_stem: npt.NDArray[np.bool_]
-
-
-def retrieval(table: CodeTable) -> Retrieval:
-    """All such questions of a table; none where it has no synonyms."""
-    held_out = [concept for concept in table.concepts if concept.held_out]
-    query, gold, no_stem = [], [], []
-    for number, concept in enumerate(held_out):
-        name = content_words(concept.name)
-        for synonym in concept.synonyms:
-            found = content_words(synonym)
-            if found and not found & name:
-                query.append(synonym)
-                gold.append(number)
-                no_stem.append(not stems(found) & stems(name))
-    return Retrieval([concept.name for concept in held_out], query, np.array(gold, dtype=np.int64), np.array(no_stem, dtype=bool))
 
 
 def sample(table: CodeTable, limit: int, seed: int) -> list[Concept]:

@@ -50,11 +50,11 @@ def codes(
 
     from clinical_modernbert.analysis.codes import MODEL, analyze_codes, contenders, reference_names
     from clinical_modernbert.analysis.report import metrics, reading, write_report
-    from clinical_modernbert.analysis.tables import read_tables
     from clinical_modernbert.cli.progress import progress
     from clinical_modernbert.corpus import Corpus
     from clinical_modernbert.errors import ConfigError
     from clinical_modernbert.inference import Encoder
+    from clinical_modernbert.tasks.code_tables import read_tables
 
     if (output / "index.html").exists() and not overwrite:
         raise ConfigError(f"{output} holds a report. Choose another --output, or pass --overwrite.")

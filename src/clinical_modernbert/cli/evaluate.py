@@ -55,7 +55,7 @@ def show_task(
         "licence": card.licence,
         "get": card.get,
         "from": card.url,
-        "into": f"{card.folder}/ below --data",
+        "into": f"{card.folder}/ below --data" if card.folder else "",
         "citation": card.citation,
     }
     sys.stdout.write(f"{card.name}: {card.title}\n")

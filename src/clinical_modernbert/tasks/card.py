@@ -54,8 +54,10 @@ class Card(Settings):
     """What a good score means, in a sentence."""
     loader: str = Field(pattern=r"[a-z0-9_]+\.[a-z0-9_]+")
     """Module of `loaders` and the function in it."""
-    folder: str
+    folder: str = ""
     """Where its files lie below the folder of all data sets; tasks of one data set share it."""
+    package: str = ""
+    """The installed distribution that holds the data, instead of a folder."""
     access: Access
     """`credentialed` where a data use agreement is needed; of its texts nothing is ever shown."""
     licence: str

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -54,21 +55,23 @@ def card(name: str) -> Card:
     return known[name]
 
 
-def loader(card: Card) -> Callable[[DataFolder], Splits[Any]]:
-    """The function that reads a task's files."""
+def loader(card: Card) -> Callable[..., Splits[Any]]:
+    """The function that reads a task's files from a `DataFolder`, or, without an argument, what an installed package holds."""
     module, _, function = card.loader.partition(".")
-    found: Callable[[DataFolder], Splits[Any]] = getattr(import_module(f"clinical_modernbert.tasks.loaders.{module}"), function)
+    found: Callable[..., Splits[Any]] = getattr(import_module(f"clinical_modernbert.tasks.loaders.{module}"), function)
     return found
 
 
 def load(name: str, data: Path) -> TaskData:
-    """The parts of a task, from its folder below `data`.
+    """The parts of a task, from its folder below `data`, or from an installed package.
 
     Raises:
         ConfigError: no such task.
         DataError: files are missing or damaged, or are not those of the distribution that the card describes.
     """
     known = card(name)
+    if known.package:
+        return TaskData(known, loader(known)(), f"{known.package} {version(known.package)}")
     folder = DataFolder(data / known.folder, known.get)
     for file, checksum in known.checksums.items():
         if folder.sha256(file) != checksum:
