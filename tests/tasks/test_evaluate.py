@@ -149,3 +149,15 @@ def test_tasks_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ncbi-disease" in capsys.readouterr().out
     assert main(["tasks", "show", "ncbi-disease", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["metric"] == "span_f1"
+
+
+def test_two_models_are_compared_on_the_same_documents(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(place, tmp_path, "--seeds", "2", "--baselines", "--set", "method=probe", "--set", "train_share=0.2") == 0
+    capsys.readouterr()
+    assert main(["results", "compare", str(tmp_path), "bag-of-embeddings", "bag-of-embeddings", "--json"]) == 0
+    (same,) = json.loads(capsys.readouterr().out)
+    assert (same["comparison"]["difference"], same["comparison"]["p_value"]) == (0, 1)
+    assert main(["results", "compare", str(tmp_path), "bag-of-embeddings", "untrained"]) == 0
+    assert "article-roles (probe, 20% of the training part): macro_f1" in capsys.readouterr().out
+    assert main(["results", "compare", str(tmp_path), "model", "nobody"]) == 1
+    assert "There are bag-of-embeddings, model, untrained." in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Figures beside those of scikit-learn, SciPy and seqeval; a draw of documents is a figure of those documents."""
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +14,18 @@ from sklearn import metrics as oracle
 
 from clinical_modernbert.inference.spans import Span, spans_of, tags_of
 from clinical_modernbert.tasks.card import Metric
-from clinical_modernbert.tasks.metrics import Counts, Outcome, Scores, Values, label_counts, ranking, span_counts
-from clinical_modernbert.tasks.significance import compare, interval
+from clinical_modernbert.tasks.metrics import (
+    Counts,
+    Outcome,
+    Scores,
+    Values,
+    from_json,
+    label_counts,
+    ranking,
+    span_counts,
+    to_json,
+)
+from clinical_modernbert.tasks.significance import compare, draws, interval
 
 LABELS = ["a", "b", "c", "none"]
 CHOICES = st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min_size=1, max_size=30)
@@ -134,6 +145,13 @@ def test_a_draw_is_the_figure_of_its_documents() -> None:
     assert counts.figure("micro_f1", weights)[0] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("outcome", "metric"), OUTCOMES)
+def test_an_outcome_comes_back_from_json(outcome: Outcome, metric: Metric) -> None:
+    again = from_json(json.loads(json.dumps(to_json(outcome))))
+    assert type(again) is type(outcome)
+    np.testing.assert_array_equal(again.figure(metric, draws(3)[:5]), outcome.figure(metric, draws(3)[:5]))
+
+
 def better_and_worse(right: float) -> Counts:
     rng = np.random.default_rng(int(right * 100))
     gold = rng.choice(["a", "b"], 400).tolist()
@@ -142,10 +160,10 @@ def better_and_worse(right: float) -> Counts:
 
 
 def test_a_better_model_is_told_from_chance_and_an_equal_one_is_not() -> None:
-    clear = compare(better_and_worse(0.9), better_and_worse(0.7), "accuracy")
+    clear = compare([better_and_worse(0.9)], [better_and_worse(0.7)], "accuracy")
     assert clear.p_value < 0.01
     assert 0.1 < clear.low < clear.high < 0.3
-    same = compare(better_and_worse(0.9), better_and_worse(0.9), "accuracy")
+    same = compare([better_and_worse(0.9)], [better_and_worse(0.9)], "accuracy")
     assert (same.p_value, same.difference) == (1.0, 0)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -115,3 +116,27 @@ def table(
     from clinical_modernbert.tasks.suite import Results
 
     sys.stdout.write(Results.read(folder).table(form, published))
+
+
+@results.command("compare")
+def compare(
+    folder: Folder,
+    one: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name in the results.")],
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="Another's.")],
+    as_json: Json = False,
+) -> None:
+    """Say on each task how far one model is ahead of another on the same documents, and whether that could be chance.
+
+    Example: cmbert results compare results/ my-model other-model
+    """
+    from clinical_modernbert.tasks.results import compared, read
+
+    found = compared(read(folder), one, other)
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(line) for line in found], indent=2) + "\n")
+        return
+    for line in found:
+        c = line.comparison
+        share = "" if line.train_share == 1 else f", {line.train_share:.0%} of the training part"
+        figures = f"{c.difference:+.4f} (95% {c.low:+.4f} to {c.high:+.4f}), p = {c.p_value:.4f}"
+        sys.stdout.write(f"{line.task} ({line.method}{share}): {line.metric} {figures}\n")

@@ -6,8 +6,8 @@ document, which makes a bootstrap a few matrix products. A document is what exam
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -105,7 +105,10 @@ class Scores:
             told = [label for label in range(self.gold.shape[1]) if 0 < self.gold[:, label].sum() < len(self.gold)]
             columns = [(self.gold[:, label], self.scores[:, label], self.documents) for label in told]
         draws = np.ones((1, self.num_documents)) if weights is None else weights
-        found = np.nanmean([auroc(gold, scores, draws[:, documents]) for gold, scores, documents in columns], 0)
+        areas = np.array([auroc(gold, scores, draws[:, documents]) for gold, scores, documents in columns])
+        known = ~np.isnan(areas)  # a draw may lack a label, and then says nothing of it
+        found = np.where(known, areas, 0).sum(0) / np.maximum(known.sum(0), 1)
+        found[~known.any(0)] = np.nan
         return np.asarray(found[0] if weights is None else found)
 
 
@@ -128,7 +131,8 @@ class Values:
         w = np.ones((1, len(gold))) if weights is None else weights
         w = w / w.sum(-1, keepdims=True)
         x, y = gold - (w @ gold)[:, None], said - (w @ said)[:, None]
-        found = (w * x * y).sum(-1) / np.sqrt((w * x * x).sum(-1) * (w * y * y).sum(-1))
+        spread = np.sqrt((w * x * x).sum(-1) * (w * y * y).sum(-1))
+        found = np.divide((w * x * y).sum(-1), spread, out=np.full(len(w), np.nan), where=spread > 0)
         return np.asarray(found[0] if weights is None else found)
 
 
@@ -229,3 +233,42 @@ def _total(counts: Floats, weights: Floats | None) -> Floats:
 def _share(part: Floats, whole: Floats) -> Floats:
     whole = np.asarray(whole, np.float64)
     return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
+
+
+OUTCOMES: Mapping[str, type[Counts] | type[Means] | type[Scores] | type[Values]] = {
+    one.__name__.lower(): one for one in (Counts, Means, Scores, Values)
+}
+"""Kinds of outcomes by the names that files have them by."""
+
+
+def to_json(outcome: Outcome) -> dict[str, Any]:
+    """The outcome as plain data, to be compared with others later."""
+    name = type(outcome).__name__.lower()
+    plain = {field.name: getattr(outcome, field.name) for field in fields(OUTCOMES[name])}
+    return {"kind": name, **{key: _plain(value) for key, value in plain.items()}}
+
+
+def from_json(data: Mapping[str, Any]) -> Outcome:
+    """What `to_json` made.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is nothing of the kind.
+    """
+    kind = OUTCOMES[data["kind"]]
+    given = {key: value for key, value in data.items() if key != "kind"}
+    if kind is Means:
+        return Means({metric: np.array(values, np.float64) for metric, values in given["values"].items()})
+    if kind is Counts:
+        numbers = {key: np.array(value, np.float64) for key, value in given.items() if key != "labels"}
+        return Counts(labels=tuple(given["labels"]), **numbers)
+    if kind is Scores:
+        return Scores(np.array(given["gold"], np.bool_), np.array(given["scores"], np.float64), np.array(given["documents"], np.int64))
+    return Values(np.array(given["gold"], np.float64), np.array(given["said"], np.float64))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, np.ndarray) and value.dtype == np.float64:  # counts as whole numbers
+        return value.astype(int).tolist() if (value == value.round()).all() else value.tolist()
+    return value.tolist() if isinstance(value, np.ndarray) else list(value)

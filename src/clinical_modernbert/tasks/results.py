@@ -16,10 +16,12 @@ import torch
 from clinical_modernbert import __version__, atomic
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.tasks import catalogue
-from clinical_modernbert.tasks.metrics import Counts, Outcome
-from clinical_modernbert.tasks.significance import interval
+from clinical_modernbert.tasks.metrics import Counts, Outcome, from_json, to_json
+from clinical_modernbert.tasks.significance import Comparison, compare, interval
 
 FORMAT_VERSION = 1
+MAX_NUMBERS = 200_000
+"""An outcome of more numbers is not kept: codes of all notes by all codes."""
 PUBLISHED = "published"
 """The method of a row that somebody printed."""
 
@@ -47,6 +49,8 @@ class Result:
     history: list[list[float]] = field(default_factory=list)
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
+    outcome: dict[str, Any] | None = None
+    """What `metrics.to_json` makes of it, where it is not too large, for comparisons by document."""
     format_version: int = FORMAT_VERSION
 
     @property
@@ -65,6 +69,7 @@ def score(outcome: Outcome, data: catalogue.TaskData) -> Result:
     metric = card.metric
     value = float(outcome.figure(metric))
     low, high = interval(outcome, metric)
+    plain = to_json(outcome)
     return Result(
         task=card.name,
         metric=metric,
@@ -76,6 +81,7 @@ def score(outcome: Outcome, data: catalogue.TaskData) -> Result:
         checksum=data.checksum,
         examples=data.counts,
         counted={reason: count for reason, count in data.splits.counted.items() if count},
+        outcome=plain if _numbers(plain) <= MAX_NUMBERS else None,
         versions={"clinical-modernbert": __version__, "torch": torch.__version__, "python": platform.python_version()},
     )
 
@@ -170,3 +176,48 @@ def _row(some: Sequence[Result]) -> Row:
     spread = statistics.stdev(values) if len(values) > 1 else None
     low, high = (statistics.fmean(getattr(result, side) for result in some) for side in ("low", "high"))
     return Row(one.task, one.metric, one.model, one.method, one.train_share, len(some), statistics.fmean(values), spread, low, high)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two models on one task, each with the mean of its seeds: how much the first is ahead."""
+
+    task: str
+    metric: str
+    method: str
+    train_share: float
+    one: str
+    other: str
+    comparison: Comparison
+
+
+def compared(results: Sequence[Result], one: str, other: str) -> list[Compared]:
+    """Every task, method and share of the training data on which there are both models.
+
+    Raises:
+        DataError: there is none, the outcomes are of other data, or they were too large to be kept.
+    """
+    groups: dict[tuple[str, str, float], dict[str, list[Result]]] = {}
+    for result in results:
+        groups.setdefault((result.task, result.method, result.train_share), {}).setdefault(result.model, []).append(result)
+    found = []
+    for (task, method, share), models in sorted(groups.items()):
+        if not {one, other} <= models.keys():
+            continue
+        some = [*models[one], *models[other]]
+        if len({result.checksum for result in some}) > 1:
+            raise DataError(f"results of {task} are of different files of the data set. Evaluate again on one of them.")
+        if any(result.outcome is None for result in some):
+            raise DataError(f"outcomes of {task} were too large to be kept by document. Compare the models by their seeds in the table.")
+        ones, others = ([from_json(result.outcome) for result in models[model] if result.outcome] for model in (one, other))
+        metric: Any = some[0].metric
+        found.append(Compared(task, metric, method, share, one, other, compare(ones, others, metric)))
+    if not found:
+        raise DataError(f"no task has results of both {one!a} and {other!a}. There are {', '.join(sorted({r.model for r in results}))}.")
+    return found
+
+
+def _numbers(plain: Any) -> int:
+    if isinstance(plain, dict):
+        return sum(map(_numbers, plain.values()))
+    return sum(map(_numbers, plain)) if isinstance(plain, list) else 1

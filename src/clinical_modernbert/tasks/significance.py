@@ -1,5 +1,6 @@
 """In: outcomes of models on the same documents. Out: intervals, and whether one is better. Next: `results`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,14 +33,18 @@ def interval(outcome: Outcome, metric: Metric) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def compare(one: Outcome, other: Outcome, metric: Metric) -> Comparison:
-    """Paired bootstrap over documents (Koehn 2004): both models answer for the same draws.
+def compare(ones: Sequence[Outcome], others: Sequence[Outcome], metric: Metric) -> Comparison:
+    """Paired bootstrap over documents (Koehn 2004): both models answer for the same draws, each with the mean of its seeds.
 
     The p-value is twice the share of draws on the other side of 0, one added so that it is never 0.
     """
-    weights = draws(one.num_documents)
-    differences = one.figure(metric, weights) - other.figure(metric, weights)
+    weights = draws(ones[0].num_documents)
+
+    def mean(outcomes: Sequence[Outcome], weights: Floats | None) -> Floats:
+        return np.asarray(np.mean([outcome.figure(metric, weights) for outcome in outcomes], axis=0))
+
+    differences = mean(ones, weights) - mean(others, weights)
     low, high = np.nanquantile(differences, [0.025, 0.975])
     beyond = min((differences <= 0).sum(), (differences >= 0).sum())
-    difference = float(one.figure(metric) - other.figure(metric))
+    difference = float(mean(ones, None) - mean(others, None))
     return Comparison(difference, float(low), float(high), float(min(1.0, 2 * (beyond + 1) / (NUM_DRAWS + 1))))
