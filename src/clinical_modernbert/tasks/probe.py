@@ -17,7 +17,7 @@ from clinical_modernbert.settings import Settings
 from clinical_modernbert.tasks.card import Metric
 from clinical_modernbert.tasks.metrics import Floats
 from clinical_modernbert.tasks.problems import E, Problem, to_tensor
-from clinical_modernbert.tasks.training import Epoch, is_over
+from clinical_modernbert.tasks.training import Epoch, figure_of, is_over
 
 
 class ProbeSettings(Settings):
@@ -82,7 +82,7 @@ class Probe:
                     (loss / max(len(wanted), 1)).backward()  # type: ignore[no-untyped-call]
                     optimizer.step()
                     total += float(loss.detach())
-                figure = float(problem.outcome(dev[1], self.predict(dev[0]), metric).figure(metric))
+                figure = figure_of(problem.outcome(dev[1], self.predict(dev[0]), metric), metric)
                 if not history or figure > max(epoch.dev for epoch in history):
                     best = {name: tensor.detach().clone() for name, tensor in self.classifier.state_dict().items()}
                 history.append(Epoch(total / max(int(data[0].offsets[-1]), 1), figure))

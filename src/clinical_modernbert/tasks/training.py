@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from clinical_modernbert.errors import TrainingError
 from clinical_modernbert.inference.sequences import Piece
 from clinical_modernbert.model.task_model import TaskModel, TaskRow
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.settings import Settings
 from clinical_modernbert.tasks.card import Metric
-from clinical_modernbert.tasks.metrics import Floats
+from clinical_modernbert.tasks.metrics import Floats, Outcome
 from clinical_modernbert.tasks.problems import E, Problem, to_tensor
 
 
@@ -114,7 +115,7 @@ def train(
                 total, decisions, step = total + loss, decisions + count, step + 1
                 advance(1)
             scores = predict(model, problem, dev, settings.row_tokens)
-            figure = float(problem.outcome(dev.examples, scores, metric).figure(metric))
+            figure = figure_of(problem.outcome(dev.examples, scores, metric), metric)
             if not history or figure > max(epoch.dev for epoch in history):
                 best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
             history.append(Epoch(total / max(decisions, 1), figure))
@@ -172,6 +173,9 @@ def _step(
         loss = problem.loss(scores_NO, to_tensor([targets[number] for number in row]).to(device))
         (loss / max(count, 1)).backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
+    if not math.isfinite(total):
+        ids = ", ".join(data.examples[number].id for number in chosen[:5])
+        raise TrainingError(f"a loss that is no number (examples {ids} ...). Lower peak_lr.")
     torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()
@@ -181,6 +185,12 @@ def _step(
 def _share(step: float, steps: int, warmup: float) -> float:
     """Share of the peak learning rate: up in a line, then down to 0."""
     return step / warmup if step < warmup else (steps - step) / max(steps - warmup, 1e-9)
+
+
+def figure_of(outcome: Outcome, metric: Metric) -> float:
+    """The figure, or -1, worse than every other, where it is not defined, as the correlation of numbers that are all the same."""
+    figure = float(outcome.figure(metric))
+    return figure if math.isfinite(figure) else -1.0
 
 
 def is_over(history: Sequence[Epoch], patience: int) -> bool:
