@@ -47,6 +47,7 @@ def finetune(
     settings: UserSettings | None = None,
     seed: int = 0,
     overwrite: bool = False,
+    device: str = "auto",
     progress: Progress = silent,
 ) -> Finetuned:
     """Fine-tune a model on labels of your own; see `cmbert finetune`.
@@ -55,8 +56,8 @@ def finetune(
         >>> finetune("model/", task="ner", data="my-brat-folder/", output="tagger/").encoder().tag(["On aspirin."])  # doctest: +SKIP
     """
     folder = model.model if isinstance(model, Run) else Path(model)
-    how: dict[str, Any] = {"format": format, "settings": settings, "seed": seed, "overwrite": overwrite, "progress": progress}
-    return _finetune(folder, task, Path(data), Path(output), **how)
+    how: dict[str, Any] = {"format": format, "settings": settings, "seed": seed, "overwrite": overwrite, "device": device}
+    return _finetune(folder, task, Path(data), Path(output), **how, progress=progress)
 
 
 def evaluate(
@@ -68,6 +69,8 @@ def evaluate(
     output: Path | str | None = None,
     settings: EvaluateSettings | None = None,
     baselines: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
     progress: Progress = silent,
 ) -> Results:
     """Train encoders on benchmarks and score their test parts, seed by seed; see `cmbert evaluate`.
@@ -79,6 +82,7 @@ def evaluate(
     """
     settings = settings or EvaluateSettings()
     given = [models.model] if isinstance(models, Run) else [models] if isinstance(models, (str, Path)) else list(models)
-    compared = list(contenders([Path(model) for model in given], baselines, settings))
+    compared = list(contenders([Path(model) for model in given], baselines, settings, device))
     parts = (catalogue.load(name, Path(data)) for name in expand(tasks))
-    return evaluate_all(compared, parts, seeds, None if output is None else Path(output), settings, progress=progress)
+    folder = None if output is None else Path(output)
+    return evaluate_all(compared, parts, seeds, folder, settings, overwrite=overwrite, progress=progress)

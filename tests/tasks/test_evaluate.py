@@ -16,6 +16,7 @@ from clinical_modernbert.model.init import initialize
 from clinical_modernbert.tasks import results
 from clinical_modernbert.tasks.examples import LabelledText
 from clinical_modernbert.tasks.problems import Labelling
+from clinical_modernbert.tasks.suite import _names
 from clinical_modernbert.tasks.training import Encoded
 from clinical_modernbert.tokenization import train as train_tokenizer
 
@@ -161,3 +162,28 @@ def test_two_models_are_compared_on_the_same_documents(place: Path, tmp_path: Pa
     assert "article-roles (probe, 20% of the training part): macro_f1" in capsys.readouterr().out
     assert main(["results", "compare", str(tmp_path), "model", "nobody"]) == 1
     assert "There are bag-of-embeddings, model, untrained." in capsys.readouterr().err
+
+
+def test_baselines_of_another_model_are_not_taken_for_this_ones(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--seeds", "1", "--baselines", "--set", "method=probe"]
+    assert evaluate(place, tmp_path / "results", *more) == 0
+    tensors = {name: tensor + 0.01 for name, tensor in hf.read_tensors(place / "model").items()}
+    other = tmp_path / "other"
+    hf.save_tensors(hf.load_config(place / "model"), tensors, other)
+    (other / "tokenizer.json").write_bytes((place / "model" / "tokenizer.json").read_bytes())
+    (other / "tokenizer_config.json").write_bytes((place / "model" / "tokenizer_config.json").read_bytes())
+    command = ["evaluate", str(other), "--tasks", "article-roles", "--data", str(place / "data"), "-o", str(tmp_path / "results")]
+    assert main([*command, *FAST, "-q", *more]) == 1
+    assert "untrained/article-roles/probe-0.json is of other weights" in capsys.readouterr().err
+
+
+def test_runs_whose_folders_have_one_name_are_told_apart(tmp_path: Path) -> None:
+    assert _names([tmp_path / "a" / "model", tmp_path / "b" / "model"]) == ["model", "b-model"]
+    assert _names([tmp_path / "untrained"]) == [f"{tmp_path.name}-untrained"]
+
+
+def test_states_are_computed_once_for_all_seeds(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[int] = []
+    monkeypatch.setattr("clinical_modernbert.tasks.evaluate.features", lambda *given: (called.append(1), features(*given))[1])
+    assert evaluate(place, tmp_path, "--seeds", "3", "--set", "method=probe") == 0
+    assert len(called) == 3

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,69 @@ def test_an_encoder_of_a_fine_tuned_folder_tags_and_says_what_it_cannot(tagger: 
         TaskEncoder.from_pretrained(classifier).tag(["a"])
 
 
+def test_the_words_of_the_scored_tagger_are_those_that_it_will_cut(place: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    words = ["5-mg/10", "given", "today"]
+    drawn = [[int(rng.integers(3)) for _ in range(6)] for _ in range(120)]
+    lines = ["\n".join(f"{words[n]}\t{'B-Dose' if n == 0 else 'O'}" for n in sentence) for sentence in drawn]
+    rows(tmp_path, "all.conll", *(line + "\n" for line in lines))
+    command = ["finetune", str(place / "model"), "--task", "ner", "--data", str(tmp_path / "all.conll"), "-o", str(tmp_path / "out"), "-q"]
+    assert main([*command, *FAST]) == 0
+    (found,) = TaskEncoder.from_pretrained(tmp_path / "out").tag(["given 5-mg/10 today"])
+    assert [(span.start, span.end) for span in found] == [(6, 13)]
+
+
+def test_pairs_are_classified_with_both_texts(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(2)
+    drawn = [(str(rng.choice(DRUGS)), str(rng.choice(DRUGS))) for _ in range(200)]
+    lines = [f"{one} given,{other} stopped,{'yes' if other == 'aspirin' else 'no'}" for one, other in drawn]
+    table = rows(tmp_path, "pairs.csv", "text,second,label", *lines)
+    command = ["finetune", str(place / "model"), "--task", "pairs", "--data", str(table), "-o", str(tmp_path / "out"), "-q", *FAST]
+    assert main(command) == 0
+    classify = ["classify", str(tmp_path / "out"), str(table), "-q"]
+    assert main([*classify, "--second-column", "second", "-o", str(tmp_path / "a.jsonl")]) == 0
+    said = [next(iter(json.loads(line)["labels"])) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert np.mean([one == ("yes" if other == "aspirin" else "no") for one, (_, other) in zip(said, drawn, strict=True)]) > 0.9
+    capsys.readouterr()
+    assert main([*classify, "-o", str(tmp_path / "b.jsonl")]) == 1
+    assert "classifies pairs of texts. Give a second one for each." in capsys.readouterr().err
+    assert main([*classify, "--second-column", "nosuch", "-o", str(tmp_path / "b.jsonl")]) == 1
+    assert "nothing in nosuch" in capsys.readouterr().err
+
+
+def test_a_learning_rate_that_breaks_the_weights_ends_in_one_error(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["finetune", str(place / "model"), "--task", "ner", "--data", str(place / "brat"), "-o", str(tmp_path / "out"), "-q"]
+    assert main([*command, "--set", "training.peak_lr=1e30"]) == 1
+    assert "a loss or gradient is no number (examples note" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_spans_that_no_tags_can_say_are_counted(place: Path, tmp_path: Path) -> None:
+    documents = [
+        formats.AnnotatedDocument(
+            f"n{n}",
+            "aspirin 5 mg",
+            tuple(formats.Span.over("aspirin 5 mg", f"T{k}", "Drug", place) for k, place in enumerate([(0, 7), (0, 12)], 1)),
+        )
+        for n in range(40)
+    ]
+    formats.write(documents, tmp_path / "brat", "brat")
+    command = ["finetune", str(place / "model"), "--task", "ner", "--data", str(tmp_path / "brat"), "-o", str(tmp_path / "out"), "-q"]
+    assert main([*command, "--set", "training.epochs=1"]) == 0
+    assert json.loads((tmp_path / "out" / "finetune.json").read_text())["counted"]["span that no tags can say"] == 40
+
+
+def test_windows_in_use_are_those_of_training(place: Path, tmp_path: Path) -> None:
+    command = ["finetune", str(place / "model"), "--task", "ner", "--data", str(place / "brat"), "-o", str(tmp_path / "out"), "-q"]
+    assert main([*command, "--set", "training.epochs=1", "--set", "training.max_tokens=16"]) == 0
+    encoder = TaskEncoder.from_pretrained(tmp_path / "out")
+    seen: list[int] = []
+    states = encoder.states
+    encoder.states = lambda some: (seen.extend(map(len, some)), states(some))[1]  # type: ignore[method-assign]
+    encoder.tag(["given food today after " * 30])
+    assert max(seen) == 16
+
+
 def test_a_text_longer_than_the_context_is_tagged_to_its_end(tagger: Path) -> None:
     encoder = TaskEncoder.from_pretrained(tagger)
     text = "given food today after " * 100 + "warfarin"
@@ -240,3 +304,55 @@ def test_a_table_that_does_not_fit_is_one_error_without_its_text(tmp_path: Path,
     with pytest.raises((DataError, ConfigError), match=says) as error:
         user_data.read(rows(tmp_path, "t.csv", *lines), kind, None, user_data.Columns())  # type: ignore[arg-type]
     assert "high" not in str(error.value)
+
+
+def test_a_patient_called_0_is_a_patient(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"text {n}", "label": "ab"[n % 2], "patient": n % 10}) for n in range(200)]
+    splits = user_data.read(rows(tmp_path, "t.jsonl", *lines), "classify", None, user_data.Columns()).splits
+    parts = [{example.group for example in part} for part in (splits.train, splits.dev, splits.test)]
+    assert "0" in set().union(*parts)
+    assert sum(map(len, parts)) == 10
+
+
+@pytest.mark.parametrize(("kind", "label", "says"), [("classify", "same", "nothing to learn"), ("multilabel", "", "nothing to learn")])
+def test_labels_that_teach_nothing_are_an_error(place: Path, tmp_path: Path, kind: str, label: str, says: str) -> None:
+    table = rows(tmp_path, "t.csv", "text,label", *(f"text {n},{label}" for n in range(60)))
+    with pytest.raises(DataError, match=says):
+        cmb.finetune(place / "model", kind, table, tmp_path / "out")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines", "says"),
+    [
+        ({"group": "patiemt"}, ["text,label", "a,b"], "no column patiemt"),
+        ({"label": "text"}, ["text,label", "word " * 40 + ",b"], "a label of more than 100 characters in text"),
+        ({}, ["text,label", "a,inf"], "no number in label"),
+    ],
+)
+def test_columns_that_cannot_be_meant_are_an_error(tmp_path: Path, columns: dict[str, str], lines: list[str], says: str) -> None:
+    kind = "regression" if "number" in says else "classify"
+    with pytest.raises(DataError, match=says) as error:
+        user_data.read(rows(tmp_path, "t.csv", *lines), kind, None, user_data.Columns(**columns))  # type: ignore[arg-type]
+    assert "word" not in str(error.value)
+
+
+def test_half_of_the_parts_is_an_error_and_documents_called_test_are_documents(place: Path, tmp_path: Path) -> None:
+    for part in ("train", "dev"):
+        rows(tmp_path / "half", f"{part}.csv", "text,label", *(f"{n},a" for n in range(30)))
+    with pytest.raises(DataError, match="there is train and dev, and not both train and test"):
+        user_data.read(tmp_path / "half", "classify", None, user_data.Columns())
+    documents = [
+        formats.AnnotatedDocument(name, "aspirin", (formats.Span.over("aspirin", "T1", "Drug", (0, 7)),))
+        for name in ("dev", "test", *(f"n{n}" for n in range(60)))
+    ]
+    formats.write(documents, tmp_path / "brat", "brat")
+    assert not user_data.read(tmp_path / "brat", "ner", None, user_data.Columns()).came_divided
+
+
+def test_a_classifier_that_pools_otherwise_is_refused(classifier: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(classifier, copy)
+    described = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**described, "classifier_pooling": "cls"}))
+    with pytest.raises(ConfigError, match="classifier_pooling is not mean"):
+        Encoder.from_pretrained(copy)

@@ -12,6 +12,7 @@ from seqeval import metrics as seqeval
 from seqeval.scheme import IOB2
 from sklearn import metrics as oracle
 
+from clinical_modernbert.errors import DataError
 from clinical_modernbert.inference.spans import Span, spans_of, tags_of
 from clinical_modernbert.tasks.card import Metric
 from clinical_modernbert.tasks.metrics import (
@@ -171,3 +172,22 @@ def test_the_interval_covers_what_repetition_would_give() -> None:
     low, high = interval(better_and_worse(0.8), "accuracy")
     assert low < 0.8 < high
     assert high - low == pytest.approx(4 * np.sqrt(0.8 * 0.2 / 400), rel=0.2)
+
+
+def test_a_label_that_a_draw_lacks_does_not_count_against_a_perfect_model() -> None:
+    gold = [["a"]] * 97 + [["b"]] * 2 + [["c"]]
+    perfect = label_counts(gold, gold, [str(n) for n in range(100)])
+    assert interval(perfect, "macro_f1") == (1.0, 1.0)
+
+
+def test_figures_that_are_not_defined_are_told_or_are_0() -> None:
+    assert Values(np.ones(3), np.arange(3.0)).figure("pearson") == 0
+    with pytest.raises(DataError, match="no AUROC"):
+        Scores(np.array([[True], [True]]), np.zeros((2, 1)), np.arange(2)).figure("auroc")
+
+
+def test_draws_of_auroc_are_the_same_in_pieces() -> None:
+    rng = np.random.default_rng(5)
+    outcome = Scores(rng.random((30, 2)) < 0.5, rng.random((30, 2)), np.arange(30))
+    weights = draws(30)[:250]
+    np.testing.assert_array_equal(outcome.figure("auroc", weights)[120:130], outcome.figure("auroc", weights[120:130]))

@@ -136,11 +136,14 @@ def classify(
     from clinical_modernbert.cli.progress import progress
 
     _refuse_existing(output, file, overwrite)
-    documents, refused = _texts(file, text_column, id_column, limit)
-    second = [str(document.metadata.get(second_column) or "") for document in documents] if second_column else None
-    found = _task_encoder(model, device, dtype).classify([document.text for document in documents], second, progress=progress)
-    _write_lines(output, [{"id": one.id, "labels": labels} for one, labels in zip(documents, found, strict=True)])
-    sys.stdout.write(f"{output}: {len(documents):,} texts, {refused:,} records refused\n")
+    if second_column:
+        ids, texts, second = _pairs(file, text_column, second_column, id_column, limit)
+    else:
+        documents, _ = _texts(file, text_column, id_column, limit)
+        ids, texts, second = [one.id for one in documents], [one.text for one in documents], None
+    found = _task_encoder(model, device, dtype).classify(texts, second, progress=progress)
+    _write_lines(output, [{"id": one, "labels": labels} for one, labels in zip(ids, found, strict=True)])
+    sys.stdout.write(f"{output}: {len(texts):,} texts\n")
 
 
 def _refuse_existing(output: Path, file: Path, overwrite: bool) -> None:
@@ -166,6 +169,25 @@ def _texts(file: Path, text_column: str, id_column: str | None, limit: int | Non
     if not documents:
         raise DataError(f"no text could be read ({file}; {len(refused):,} records refused). Set --text-column, or correct the file.")
     return documents, len(refused)
+
+
+def _pairs(
+    file: Path, text_column: str, second_column: str, id_column: str | None, limit: int | None
+) -> tuple[list[str], list[str], list[str]]:
+    """Ids, first and second texts of a table."""
+    from itertools import islice
+
+    from clinical_modernbert.errors import DataError
+    from clinical_modernbert.tasks.user_data import table_rows
+
+    found = []
+    for name, where, row in islice(table_rows(file), limit):
+        missing = [column for column in (text_column, second_column, *([id_column] if id_column else [])) if row.get(column) in (None, "")]
+        if missing:
+            raise DataError(f"nothing in {' and '.join(missing)} ({where}). Correct the file, or name other columns.")
+        found.append((str(row[id_column]) if id_column else name, str(row[text_column]), str(row[second_column])))
+    ids, texts, second = (list(column) for column in zip(*found, strict=True)) if found else ([], [], [])
+    return ids, texts, second
 
 
 def _task_encoder(model: Path, device: str | None, dtype: Literal["fp32", "bf16", "int8"]) -> "TaskEncoder":

@@ -41,7 +41,9 @@ def tagged(tokenizer: AnyTokenizer, text: str, words: Sequence[tuple[int, int]],
     encoded = tokenizer.encode(text)
     starts = np.array([start for start, _ in words], np.int64)
     first = np.searchsorted(encoded.offsets[:, 1], starts, side="right")
-    first = np.minimum(first, max(len(encoded.ids) - 1, 0))  # a word whose characters the tokenizer drops
+    if not len(encoded.ids):  # a tokenizer may drop all that there is, and then [CLS] answers
+        return [Piece(tokenizer.wrap(encoded.ids), slice(0, 2), np.zeros(len(words), np.int64))]
+    first = np.minimum(first, len(encoded.ids) - 1)  # a word whose characters the tokenizer drops
     pieces = []
     for window in windows(len(encoded.ids), max_tokens - SPECIAL_TOKENS_PER_SEQUENCE):
         here = first[(first >= window.take_start) & (first < window.take_stop)]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from clinical_modernbert.errors import ConfigError
+from clinical_modernbert.errors import ConfigError, DataError
 from clinical_modernbert.inference import spans
 from clinical_modernbert.inference.encoder import Encoder, Prediction
 from clinical_modernbert.inference.products import EngineDtype
@@ -21,6 +21,8 @@ from clinical_modernbert.model.task_model import TaskModel
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import Tokenizer
 
+FIGURES = "finetune.json"
+"""What `cmbert finetune` says of a model, beside its weights."""
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 
@@ -46,6 +48,8 @@ class TaskEncoder(Encoder):
         self.labels = tuple(labels)
         self._task = model
         self._problem_type = problem_type
+        self._of_pairs: bool | None = None
+        self._max_tokens = model.encoder.config.max_position_embeddings
 
     @classmethod
     def from_pretrained(
@@ -62,8 +66,12 @@ class TaskEncoder(Encoder):
         model, labels = load_task_model(folder, device=choose_device(device))
         described = hf.read_json(folder / "config.json")
         is_tagger = architecture(folder) == TASK_ARCHITECTURES[0]
-        kind: Any = None if is_tagger else described.get("problem_type", "single_label_classification")
-        return cls(model, labels, Tokenizer.load(folder), kind, dtype=dtype, folder=folder)
+        kind: Any = None if is_tagger else described.get("problem_type") or "single_label_classification"
+        made = cls(model, labels, Tokenizer.load(folder), kind, dtype=dtype, folder=folder)
+        if (folder / FIGURES).is_file():
+            about = hf.read_json(folder / FIGURES)
+            made._of_pairs, made._max_tokens = about["task"] == "pairs", about["max_tokens"]
+        return made
 
     def tag(self, texts: Sequence[str], *, progress: Progress = silent) -> list[list[Span]]:
         """The spans of each text, in characters, in order.
@@ -73,9 +81,9 @@ class TaskEncoder(Encoder):
         """
         if self._problem_type is not None:
             raise ConfigError("this model classifies texts and tags nothing. Use classify.")
+        _require_list(texts)
         words = [spans.words_of(text) for text in texts]
-        limit = self.model.config.max_position_embeddings
-        pieces = [tagged(self.tokenizer, text, some, limit) for text, some in zip(texts, words, strict=True)]
+        pieces = [tagged(self.tokenizer, text, some, self._max_tokens) for text, some in zip(texts, words, strict=True)]
         scores = self._scores(pieces, pooled=False, progress=progress)
         sequences = [spans.best_tags(found, self.labels).tolist() for found in scores]
         return [spans.spans_of(tags, self.labels, some) for tags, some in zip(sequences, words, strict=True)]
@@ -88,9 +96,12 @@ class TaskEncoder(Encoder):
         """
         if self._problem_type is None:
             raise ConfigError("this model tags words and classifies no texts. Use tag.")
-        others: Sequence[str | None] = second or [None] * len(texts)
-        pairs = zip(texts, others, strict=True)
-        pieces = [whole(self.tokenizer, text, other, self.model.config.max_position_embeddings) for text, other in pairs]
+        _require_list(texts)
+        if self._of_pairs not in (None, second is not None) or (second is not None and len(second) != len(texts)):
+            wanted, remedy = ("single texts", "no second ones") if self._of_pairs is False else ("pairs of texts", "a second one for each")
+            raise ConfigError(f"this model classifies {wanted}. Give {remedy}.")
+        others: Sequence[str | None] = [None] * len(texts) if second is None else second
+        pieces = [whole(self.tokenizer, text, other, self._max_tokens) for text, other in zip(texts, others, strict=True)]
         found = torch.from_numpy(np.concatenate([np.zeros((0, len(self.labels))), *self._scores(pieces, pooled=True, progress=progress)]))
         if self._problem_type == "single_label_classification":
             found = found.softmax(1)
@@ -111,6 +122,18 @@ class TaskEncoder(Encoder):
     def _scores(self, pieces: Sequence[Sequence[Piece]], pooled: bool, progress: Progress) -> list[npt.NDArray[np.float64]]:
         if not pieces:
             return []
+        if not pooled:  # scores of a word are all that is kept of it
+            found = features(lambda some: [self._classified(states) for states in self.states(some)], pieces, pooled, progress)
+            return np.split(found.states.astype(np.float64), found.offsets[1:-1])
         found = features(self.states, pieces, pooled, progress)
-        scores = self._task.classify(torch.from_numpy(found.states).to(self._device)).double().cpu().numpy()
-        return np.split(scores, found.offsets[1:-1])
+        return np.split(self._classified(found.states).astype(np.float64), found.offsets[1:-1])
+
+    def _classified(self, states: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(N, hidden) -> (N, outputs)."""
+        scores: npt.NDArray[np.float32] = self._task.classify(torch.from_numpy(states).to(self._device)).float().cpu().numpy()
+        return scores
+
+
+def _require_list(texts: Sequence[str]) -> None:
+    if isinstance(texts, str):
+        raise DataError("a list of texts is expected, not one string. Pass [text].")

@@ -32,6 +32,8 @@ def load_task_model(folder: Path, *, device: torch.device | str = "cpu", attenti
     names = described.get("id2label")
     if architecture(folder) not in TASK_ARCHITECTURES or not isinstance(names, Mapping):
         raise ConfigError(f"{folder} is no {' or '.join(TASK_ARCHITECTURES)} with id2label. Give a folder of cmbert finetune.")
+    if architecture(folder) == TASK_ARCHITECTURES[1] and described.get("classifier_pooling", "cls") != "mean":
+        raise ConfigError(f"{folder}: classifier_pooling is not mean, and others are not supported. Fine-tune it with cmbert finetune.")
     try:
         labels = tuple(str(names[str(number)]) for number in range(len(names)))
     except KeyError:

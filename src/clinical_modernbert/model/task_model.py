@@ -49,7 +49,7 @@ class TaskModel(nn.Module):
         """With a classifier that `seed` decides."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(encoder, num_outputs, dropout)
+            return cls(encoder, num_outputs, dropout).to(next(encoder.parameters()).device)
 
     def features(self, row: TaskRow) -> Tensor:
         """(N, D): the states at the places, or the mean of each text's tokens."""

@@ -3,14 +3,14 @@
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import Field
 
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import BagOfEmbeddings, Encoder
-from clinical_modernbert.inference.sequences import features
+from clinical_modernbert.inference.sequences import Features, features
 from clinical_modernbert.model.task_model import TaskModel
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.settings import Settings
@@ -19,7 +19,7 @@ from clinical_modernbert.tasks.catalogue import TaskData
 from clinical_modernbert.tasks.examples import Retrieval
 from clinical_modernbert.tasks.metrics import Floats, Outcome
 from clinical_modernbert.tasks.probe import Probe, ProbeSettings
-from clinical_modernbert.tasks.problems import Problem, problem_of
+from clinical_modernbert.tasks.problems import Problem, Tagging, problem_of
 from clinical_modernbert.tasks.reading.splitting import share_of
 from clinical_modernbert.tasks.results import Result, score
 from clinical_modernbert.tasks.retrieval import rank
@@ -43,14 +43,24 @@ class EvaluateSettings(Settings):
     probe: ProbeSettings = ProbeSettings()
     """Of `method: probe`."""
 
+    def used(self, card: Card) -> dict[str, Any]:
+        """Those that a result of this task depends on."""
+        if card.kind == "retrieval":
+            return {}
+        return {"train_share": self.train_share, self.method: getattr(self, self.method).model_dump(mode="json")}
+
 
 @dataclass(frozen=True)
 class Contender:
-    """An encoder under the name that results have it by; `of_seed` gives the one to ask with a seed."""
+    """An encoder under the name that results have it by; `of_seed` gives the one to ask with a seed.
+
+    `weights` are the hash of what it is made of. `known` holds states that were computed, while it is asked about one task.
+    """
 
     name: str
     weights: str
     of_seed: Callable[[int], Encoder]
+    known: dict[tuple[str, str], Features] = field(default_factory=dict, compare=False)
 
     @classmethod
     def trained(cls, name: str, encoder: Encoder, weights: str) -> "Contender":
@@ -58,14 +68,14 @@ class Contender:
         return cls(name, weights, lambda _: encoder)
 
     @classmethod
-    def untrained(cls, encoder: Encoder) -> "Contender":
+    def untrained(cls, encoder: Encoder, weights: str) -> "Contender":
         """Its shape with random weights."""
-        return cls(BASELINES[0], "", encoder.untrained)
+        return cls(BASELINES[0], weights, encoder.untrained)
 
     @classmethod
-    def bag_of_embeddings(cls, encoder: Encoder) -> "Contender":
+    def bag_of_embeddings(cls, encoder: Encoder, weights: str) -> "Contender":
         """Its token embeddings instead of its states."""
-        return cls.trained(BASELINES[1], BagOfEmbeddings(encoder), "")
+        return cls.trained(BASELINES[1], BagOfEmbeddings(encoder), weights)
 
 
 def evaluate(contender: Contender, data: TaskData, settings: EvaluateSettings, seed: int, progress: Progress = silent) -> Result:
@@ -75,15 +85,16 @@ def evaluate(contender: Contender, data: TaskData, settings: EvaluateSettings, s
         ConfigError: the method does not go with the encoder.
     """
     began = time.perf_counter()
-    encoder = contender.of_seed(seed)
-    outcome, history, size = _outcome(encoder, data, settings, seed, progress)
+    outcome, history, size, left_out = _outcome(contender, data, settings, seed, progress)
+    scored = score(outcome, data)
     return replace(
-        score(outcome, data),
+        scored,
+        counted={**scored.counted, **left_out},
         model=contender.name,
         weights=contender.weights,
         method=method_of(data.card, settings),
         seed=seed,
-        settings=settings.model_dump(mode="json"),
+        settings=settings.used(data.card),
         train_examples=size,
         history=[[epoch.loss, epoch.dev] for epoch in history],
         seconds=round(time.perf_counter() - began, 1),
@@ -96,20 +107,42 @@ def method_of(card: Card, settings: EvaluateSettings) -> str:
 
 
 def _outcome(
-    encoder: Encoder, data: TaskData, settings: EvaluateSettings, seed: int, progress: Progress
-) -> tuple[Outcome, list[Epoch], int]:
-    splits = data.splits
+    contender: Contender, data: TaskData, settings: EvaluateSettings, seed: int, progress: Progress
+) -> tuple[Outcome, list[Epoch], int, dict[str, int]]:
+    splits, encoder = data.splits, contender.of_seed(seed)
     if isinstance(splits.test, Retrieval):
-        return rank(encoder, splits.test, progress), [], 0
+        return rank(encoder, splits.test, progress), [], 0, {}
     chosen = _some(splits.train, settings.train_share, seed)
     limit = encoder.model.config.max_position_embeddings
-    problem = problem_of(
-        data.card.kind, data.card.no_class, splits.train, encoder.tokenizer, min(settings.finetune.max_tokens or limit, limit)
-    )
+    max_tokens = min(settings.finetune.max_tokens or limit, limit)
+    problem = problem_of(data.card.kind, data.card.no_class, splits.train, encoder.tokenizer, max_tokens)
+    lost = problem.left_out([*splits.train, *splits.dev, *splits.test]) if isinstance(problem, Tagging) else 0
     parts = [Encoded.of(problem, part) for part in (chosen, splits.dev, splits.test)]
-    solve = _finetuned if settings.method == "finetune" else _probed
-    scores, history = solve(encoder, problem, parts, data.card.metric, settings, seed, progress)
-    return problem.outcome(splits.test, scores, data.card.metric), history, len(chosen)
+    if settings.method == "finetune":
+        scores, history = _finetuned(encoder, problem, parts, data.card.metric, settings.finetune, seed, progress)
+    else:
+        names = ("" if settings.train_share < 1 else "train", "dev", "test")
+        found = [_states(contender, encoder, problem, part, data, name, progress) for part, name in zip(parts, names, strict=True)]
+        probe = Probe(found[0], problem.num_outputs, seed)
+        of_train, of_dev = (found[0], parts[0].examples), (found[1], parts[1].examples)
+        history = probe.train(problem, of_train, of_dev, data.card.metric, settings.probe, seed, progress)
+        scores = probe.predict(found[2])
+    outcome = problem.outcome(splits.test, scores, data.card.metric)
+    return outcome, history, len(chosen), {"span that no tags can say": lost} if lost else {}
+
+
+def _states(
+    contender: Contender, encoder: Encoder, problem: Problem[Any], part: Encoded[Any], data: TaskData, name: str, progress: Progress
+) -> Features:
+    """Those of a part; of an encoder that is the same for every seed they are computed once, where the part has a `name`."""
+    if contender.name == BASELINES[0] or not name:
+        return features(encoder.states, part.pieces, problem.pooled, progress)
+    key = (f"{data.card.name} {data.checksum}", name)
+    if key not in contender.known:
+        for other in [known for known in contender.known if known[0] != key[0]]:
+            del contender.known[other]
+        contender.known[key] = features(encoder.states, part.pieces, problem.pooled, progress)
+    return contender.known[key]
 
 
 def _finetuned(
@@ -117,31 +150,15 @@ def _finetuned(
     problem: Problem[Any],
     parts: Sequence[Encoded[Any]],
     metric: Metric,
-    settings: EvaluateSettings,
+    settings: FinetuneSettings,
     seed: int,
     progress: Progress,
 ) -> tuple[list[Floats], list[Epoch]]:
     if isinstance(encoder, BagOfEmbeddings):
-        raise ConfigError("a bag of embeddings cannot be fine-tuned. Leave it out, or use --method probe.")
-    model = TaskModel.with_seed(copy.deepcopy(encoder.model), problem.num_outputs, settings.finetune.dropout, seed)
-    history = train(model, problem, parts[0], parts[1], metric, settings.finetune, seed, progress)
-    return predict(model, problem, parts[2], settings.finetune.row_tokens), history
-
-
-def _probed(
-    encoder: Encoder,
-    problem: Problem[Any],
-    parts: Sequence[Encoded[Any]],
-    metric: Metric,
-    settings: EvaluateSettings,
-    seed: int,
-    progress: Progress,
-) -> tuple[list[Floats], list[Epoch]]:
-    found = [features(encoder.states, part.pieces, problem.pooled, progress) for part in parts]
-    probe = Probe(found[0], problem.num_outputs, seed)
-    of_train, of_dev = (found[0], parts[0].examples), (found[1], parts[1].examples)
-    history = probe.train(problem, of_train, of_dev, metric, settings.probe, seed, progress)
-    return probe.predict(found[2]), history
+        raise ConfigError("a bag of embeddings cannot be fine-tuned. Leave it out, or use --set method=probe.")
+    model = TaskModel.with_seed(copy.deepcopy(encoder.model), problem.num_outputs, settings.dropout, seed)
+    history = train(model, problem, parts[0], parts[1], metric, settings, seed, progress)
+    return predict(model, problem, parts[2], settings.row_tokens), history
 
 
 def _some(examples: Sequence[Any], share: float, seed: int) -> Sequence[Any]:

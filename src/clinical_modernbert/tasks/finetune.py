@@ -13,6 +13,7 @@ import torch
 from clinical_modernbert import __version__, atomic
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import Encoder, TaskEncoder
+from clinical_modernbert.inference.task_encoder import FIGURES
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.hf import refuse_existing, weights_sha256
 from clinical_modernbert.model.task_folder import TASK_ARCHITECTURES, save_task_model
@@ -107,9 +108,11 @@ def finetune(
     splits, metric = found.splits, _METRICS[kind]
     limit = encoder.model.config.max_position_embeddings
     problem = problem_of(kind, (), splits.train, encoder.tokenizer, min(settings.training.max_tokens or limit, limit))
+    counted = dict(splits.counted)
+    if isinstance(problem, Tagging):
+        counted["span that no tags can say"] = problem.left_out([*splits.train, *splits.dev, *splits.test])
     parts = [Encoded.of(problem, part) for part in (splits.train, splits.dev, splits.test)]
-    device_of = next(encoder.model.parameters()).device
-    task = TaskModel.with_seed(encoder.model, problem.num_outputs, settings.training.dropout, seed).to(device_of)
+    task = TaskModel.with_seed(encoder.model, problem.num_outputs, settings.training.dropout, seed)
     history = train(task, problem, parts[0], parts[1], metric, settings.training, seed, progress)
     scores = predict(task, problem, parts[2], settings.training.row_tokens)
     outcome = problem.outcome(splits.test, scores, metric)
@@ -124,13 +127,14 @@ def finetune(
         by_label=outcome.by_label() if isinstance(outcome, Counts) else {},
         confusions=confusions(problem, splits.test, scores),
         examples={"train": len(splits.train), "dev": len(splits.dev), "test": len(splits.test)},
-        counted={reason: count for reason, count in splits.counted.items() if count},
+        counted={reason: count for reason, count in counted.items() if count},
     )
     about = {
         "format_version": FORMAT_VERSION,
         "task": kind,
         **{name: value for name, value in asdict(done).items() if name != "folder"},
         "came_divided": found.came_divided,
+        "max_tokens": problem.max_tokens,
         "seed": seed,
         "settings": settings.model_dump(mode="json"),
         "started_from": weights_sha256(model),
@@ -139,8 +143,8 @@ def finetune(
     }
     with atomic.new_folder(output) as aside:
         _save(task, problem, kind, aside)
-        encoder.tokenizer.save(aside, limit)
-        atomic.write_json(aside / "finetune.json", about)
+        encoder.tokenizer.save(aside, problem.max_tokens)
+        atomic.write_json(aside / FIGURES, about)
         atomic.write_text(aside / "README.md", _card(about))
     return done
 
@@ -166,9 +170,11 @@ def _save(task: TaskModel, problem: Problem[Any], kind: Kind, folder: Path) -> N
         with torch.no_grad():
             task.classifier.weight.mul_(problem.spread)
             task.classifier.bias.mul_(problem.spread).add_(problem.mean)
-    save_task_model(task, folder, TASK_ARCHITECTURES[1], problem.labels or ("value",), _PROBLEM_TYPES[kind])
+    labels = ("value",) if isinstance(problem, Regressing) else problem.labels
+    save_task_model(task, folder, TASK_ARCHITECTURES[1], labels, _PROBLEM_TYPES[kind])
 
 
 def _card(about: dict[str, Any]) -> str:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    environment.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")
     return environment.from_string((files(__package__) / "finetuned.md.jinja").read_text(encoding="utf-8")).render(**about)

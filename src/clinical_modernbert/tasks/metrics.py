@@ -12,10 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from clinical_modernbert.errors import DataError
 from clinical_modernbert.inference.spans import Span
 from clinical_modernbert.tasks.card import Metric
 
 Floats = npt.NDArray[np.float64]
+_DRAWS_AT_ONCE = 100
 
 
 class Outcome(Protocol):
@@ -54,8 +56,8 @@ class Counts:
             return f1(true.sum(-1), predicted.sum(-1), gold.sum(-1))
         occurs = self.gold.sum(0) > 0
         each, support = f1(true, predicted, gold)[..., occurs], gold[..., occurs]
-        if metric == "macro_f1":
-            return np.asarray(each.mean(-1))
+        if metric == "macro_f1":  # of a draw, over the labels that are in it
+            return _share((each * (support > 0)).sum(-1), (support > 0).sum(-1))
         assert metric == "weighted_f1"
         return np.asarray((each * support).sum(-1) / support.sum(-1))
 
@@ -104,12 +106,19 @@ class Scores:
             assert metric == "auroc"
             told = [label for label in range(self.gold.shape[1]) if 0 < self.gold[:, label].sum() < len(self.gold)]
             columns = [(self.gold[:, label], self.scores[:, label], self.documents) for label in told]
-        draws = np.ones((1, self.num_documents)) if weights is None else weights
-        areas = np.array([auroc(gold, scores, draws[:, documents]) for gold, scores, documents in columns])
-        known = ~np.isnan(areas)  # a draw may lack a label, and then says nothing of it
+        if not columns:
+            raise DataError("no label that some examples have and others lack, so that there is no AUROC. Give more examples.")
+        if weights is None:
+            return np.asarray(np.mean([auroc(*column[:2], np.ones((1, len(column[0]))))[0] for column in columns]))
+        return np.concatenate([self._of_draws(columns, some) for some in np.array_split(weights, -(-len(weights) // _DRAWS_AT_ONCE))])
+
+    @staticmethod
+    def _of_draws(columns: "Sequence[tuple[npt.NDArray[np.bool_], Floats, npt.NDArray[np.int64]]]", weights: Floats) -> Floats:
+        """A draw may have no example with a label, or none without, and then says nothing of it."""
+        areas = np.array([auroc(gold, scores, weights[:, documents]) for gold, scores, documents in columns])
+        known = ~np.isnan(areas)
         found = np.where(known, areas, 0).sum(0) / np.maximum(known.sum(0), 1)
-        found[~known.any(0)] = np.nan
-        return np.asarray(found[0] if weights is None else found)
+        return np.where(known.any(0), found, np.nan)
 
 
 @dataclass(frozen=True)
@@ -125,14 +134,14 @@ class Values:
         return len(self.gold)
 
     def figure(self, metric: Metric, weights: Floats | None = None) -> Floats:
-        """See `Outcome`: `pearson`, `spearman`."""
+        """See `Outcome`: `pearson`, `spearman`; 0 where all numbers are the same."""
         gold, said = (self.gold, self.said) if metric == "pearson" else (ranks(self.gold), ranks(self.said))
         assert metric in ("pearson", "spearman")
         w = np.ones((1, len(gold))) if weights is None else weights
         w = w / w.sum(-1, keepdims=True)
         x, y = gold - (w @ gold)[:, None], said - (w @ said)[:, None]
         spread = np.sqrt((w * x * x).sum(-1) * (w * y * y).sum(-1))
-        found = np.divide((w * x * y).sum(-1), spread, out=np.full(len(w), np.nan), where=spread > 0)
+        found = _share((w * x * y).sum(-1), spread)
         return np.asarray(found[0] if weights is None else found)
 
 

@@ -17,7 +17,7 @@ from clinical_modernbert.settings import Settings
 from clinical_modernbert.tasks.card import Metric
 from clinical_modernbert.tasks.metrics import Floats
 from clinical_modernbert.tasks.problems import E, Problem, to_tensor
-from clinical_modernbert.tasks.training import Epoch, figure_of, is_over
+from clinical_modernbert.tasks.training import Epoch, best_of, is_over, not_finite
 
 
 class ProbeSettings(Settings):
@@ -78,14 +78,16 @@ class Probe:
                     chosen = order[first : first + settings.batch_size]
                     wanted = to_tensor([targets[number] for number in chosen])
                     loss = problem.loss(self.scores(data[0].of(chosen)), wanted)
+                    if not torch.isfinite(loss):
+                        raise not_finite([data[1][number].id for number in chosen])
                     optimizer.zero_grad()
                     (loss / max(len(wanted), 1)).backward()  # type: ignore[no-untyped-call]
                     optimizer.step()
                     total += float(loss.detach())
-                figure = figure_of(problem.outcome(dev[1], self.predict(dev[0]), metric), metric)
-                if not history or figure > max(epoch.dev for epoch in history):
-                    best = {name: tensor.detach().clone() for name, tensor in self.classifier.state_dict().items()}
+                figure = float(problem.outcome(dev[1], self.predict(dev[0]), metric).figure(metric))
                 history.append(Epoch(total / max(int(data[0].offsets[-1]), 1), figure))
+                if best_of(history) == len(history) - 1:
+                    best = {name: tensor.detach().clone() for name, tensor in self.classifier.state_dict().items()}
                 advance(1)
         self.classifier.load_state_dict(best)
         return history

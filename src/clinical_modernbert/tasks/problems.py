@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
+from clinical_modernbert.errors import DataError
 from clinical_modernbert.inference import sequences, spans
 from clinical_modernbert.inference.sequences import AnyTokenizer, Piece
 from clinical_modernbert.inference.spans import Span
@@ -81,6 +82,10 @@ class Tagging(Problem[TaggedText]):
         """See `Problem`."""
         return spans.tags_for(example.spans, words_of(example), self.tags)[0]
 
+    def left_out(self, examples: Sequence[TaggedText]) -> int:
+        """How many spans of them no tags can say: those that overlap an earlier one, and those without a word."""
+        return sum(spans.tags_for(example.spans, words_of(example), self.tags)[1] for example in examples)
+
     def loss(self, scores_NO: Tensor, targets_N: Tensor) -> Tensor:
         """See `Problem`."""
         return cross_entropy(scores_NO, targets_N, reduction="sum")
@@ -105,7 +110,10 @@ class Labelling(Problem[LabelledText]):
 
     def pieces(self, example: LabelledText) -> list[Piece]:
         """See `Problem`."""
-        return sequences.whole(self.tokenizer, example.text, example.second, self.max_tokens)
+        try:
+            return sequences.whole(self.tokenizer, example.text, example.second, self.max_tokens)
+        except DataError as error:
+            raise DataError(f"example {example.id}: {error}") from None
 
     def targets(self, example: LabelledText) -> npt.NDArray[np.generic]:
         """See `Problem`."""
@@ -183,8 +191,12 @@ class Regressing(Labelling):
 def problem_of(kind: Kind, without_class: Sequence[str], train: Sequence[Any], tokenizer: AnyTokenizer, max_tokens: int) -> Problem[Any]:
     """The problem of this kind, with the labels that the training part has; see `Labelling` for those `without_class`."""
     if kind == "ner":
+        if not any(example.spans for example in train):
+            raise DataError("the training part has no span. Check the annotations.")
         return Tagging(tuple(sorted({span.label for example in train for span in example.spans})), tokenizer, max_tokens)
     labels = tuple(sorted({label for example in train for label in example.labels}))
+    if kind != "regression" and len(labels) < (1 if kind == "multilabel" else 2):
+        raise DataError(f"the training part has {len(labels)} labels ({kind}): nothing to learn. Check the labels.")
     no_class = frozenset(without_class)
     if kind == "multilabel":
         return MultiLabelling(labels, tokenizer, max_tokens, no_class)

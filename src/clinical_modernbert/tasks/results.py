@@ -6,12 +6,15 @@ A result lies at `<folder>/<model>/<task>/<method>-<seed>.json`, or `.../<share>
 import json
 import platform
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from pydantic import TypeAdapter
 
 from clinical_modernbert import __version__, atomic
 from clinical_modernbert.errors import DataError
@@ -109,6 +112,9 @@ def read(folder: Path) -> list[Result]:
         DataError: there is none, or a file is no result.
     """
     found = [_read(path) for path in sorted(folder.rglob("*.json"))]
+    counts = Counter((one.model, one.task, one.method, one.train_share, one.seed) for one in found)
+    if twice := [key for key, count in counts.items() if count > 1]:
+        raise DataError(f"two results of one model, task and seed ({folder}: {', '.join(map(str, twice[0]))}). Take one away.")
     if not found:
         raise DataError(f"no results ({folder}). Run cmbert evaluate first.")
     return found
@@ -119,7 +125,7 @@ def _read(path: Path) -> Result:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["format_version"] != FORMAT_VERSION:
             raise ValueError
-        return Result(**data)
+        return TypeAdapter(Result).validate_python(data)
     except (ValueError, KeyError, TypeError):
         raise DataError(f"no result of this version ({path}). Take the file away, or evaluate again.") from None
 
@@ -173,7 +179,7 @@ def rows(results: Sequence[Result], published: bool = True) -> list[Row]:
 
 def _row(some: Sequence[Result]) -> Row:
     one, values = some[0], [result.value for result in some]
-    spread = statistics.stdev(values) if len(values) > 1 else None
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     low, high = (statistics.fmean(getattr(result, side) for result in some) for side in ("low", "high"))
     return Row(one.task, one.metric, one.model, one.method, one.train_share, len(some), statistics.fmean(values), spread, low, high)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from clinical_modernbert.errors import DataError
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tasks.examples import Retrieval
@@ -18,6 +19,8 @@ _RANKED = 1000
 def rank(encoder: Encoder, data: Retrieval, progress: Progress = silent) -> Means:
     """The figures of every question that has an answer, in the order of `data.questions`."""
     asked = [question for question in data.questions if data.relevant.get(question)]
+    if not asked:
+        raise DataError("no question has an answer. Check the data set.")
     texts = list(data.texts)
     vectors = _unit(encoder.encode(list(data.texts.values()), progress=progress))
     questions = _unit(encoder.encode([data.questions[question] for question in asked], progress=progress))

@@ -53,21 +53,29 @@ def expand(names: Iterable[str]) -> list[str]:
 
 
 def contenders(models: Sequence[Path], baselines: bool, settings: EvaluateSettings, device: str = "auto") -> Iterator[Contender]:
-    """The encoders under their folders' names; with `baselines`, the first one untrained and, to probe, its token embeddings.
+    """The encoders under their folders' names, with as many of their parents' as it takes to tell them apart.
 
-    Raises:
-        ConfigError: two folders, or a folder and a baseline, have one name.
+    With `baselines`, the first one untrained and, to probe, its token embeddings.
     """
-    names = [model.resolve().name for model in models]
-    if len({*names, *BASELINES}) < len(names) + len(BASELINES):
-        raise ConfigError(f"models need names of their own ({', '.join(names)}). Give folders that are called otherwise.")
+    names = _names(models)
     encoders = [Encoder.from_pretrained(model, device=device) for model in models]
     for name, model, encoder in zip(names, models, encoders, strict=True):
         yield Contender.trained(name, encoder, weights_sha256(model))
     if baselines:
-        yield Contender.untrained(encoders[0])
+        yield Contender.untrained(encoders[0], weights_sha256(models[0]))
         if settings.method == "probe":
-            yield Contender.bag_of_embeddings(encoders[0])
+            yield Contender.bag_of_embeddings(encoders[0], weights_sha256(models[0]))
+
+
+def _names(models: Sequence[Path]) -> list[str]:
+    names: list[str] = []
+    for model in models:
+        parts = [part for part in model.resolve().parts if part != model.resolve().anchor]
+        options = ["-".join(parts[-count:]) for count in range(1, len(parts) + 1)]
+        names.append(next((name for name in options if name not in (*names, *BASELINES)), options[-1]))
+    if len(set(names)) < len(names):
+        raise ConfigError(f"one model is named twice ({', '.join(names)}). Name it once.")
+    return names
 
 
 def evaluate_all(
@@ -101,7 +109,7 @@ def evaluate_all(
 def _known(output: Path, contender: Contender, data: TaskData, settings: EvaluateSettings, seed: int) -> Result | None:
     method = method_of(data.card, settings)
     known = results.find(output, contender.name, data.card.name, method, settings.train_share, seed)
-    wanted = contender.weights, data.checksum, settings.model_dump(mode="json")
+    wanted = contender.weights, data.checksum, settings.used(data.card)
     if known and (known.weights, known.checksum, known.settings) != wanted:
         raise ConfigError(f"{known.path(output)} is of other weights, files or settings. Pass --overwrite, or another --output.")
     return known

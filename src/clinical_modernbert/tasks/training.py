@@ -15,7 +15,7 @@ from clinical_modernbert.model.task_model import TaskModel, TaskRow
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.settings import Settings
 from clinical_modernbert.tasks.card import Metric
-from clinical_modernbert.tasks.metrics import Floats, Outcome
+from clinical_modernbert.tasks.metrics import Floats
 from clinical_modernbert.tasks.problems import E, Problem, to_tensor
 
 
@@ -115,10 +115,9 @@ def train(
                 total, decisions, step = total + loss, decisions + count, step + 1
                 advance(1)
             scores = predict(model, problem, dev, settings.row_tokens)
-            figure = figure_of(problem.outcome(dev.examples, scores, metric), metric)
-            if not history or figure > max(epoch.dev for epoch in history):
+            history.append(Epoch(total / max(decisions, 1), float(problem.outcome(dev.examples, scores, metric).figure(metric))))
+            if best_of(history) == len(history) - 1:
                 best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-            history.append(Epoch(total / max(decisions, 1), figure))
     model.load_state_dict(best)
     model.eval()
     return history
@@ -173,10 +172,9 @@ def _step(
         loss = problem.loss(scores_NO, to_tensor([targets[number] for number in row]).to(device))
         (loss / max(count, 1)).backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
-    if not math.isfinite(total):
-        ids = ", ".join(data.examples[number].id for number in chosen[:5])
-        raise TrainingError(f"a loss that is no number (examples {ids} ...). Lower peak_lr.")
-    torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
+    if not math.isfinite(total) or not torch.isfinite(norm):
+        raise not_finite([data.examples[number].id for number in chosen])
     optimizer.step()
     optimizer.zero_grad()
     return total, count
@@ -187,12 +185,16 @@ def _share(step: float, steps: int, warmup: float) -> float:
     return step / warmup if step < warmup else (steps - step) / max(steps - warmup, 1e-9)
 
 
-def figure_of(outcome: Outcome, metric: Metric) -> float:
-    """The figure, or -1, worse than every other, where it is not defined, as the correlation of numbers that are all the same."""
-    figure = float(outcome.figure(metric))
-    return figure if math.isfinite(figure) else -1.0
+def best_of(history: Sequence[Epoch]) -> int:
+    """The epoch to keep: the best figure on the dev part, of equal ones that of the least loss."""
+    return max(range(len(history)), key=lambda number: (history[number].dev, -history[number].loss))
 
 
 def is_over(history: Sequence[Epoch], patience: int) -> bool:
-    """Whether none of the last `patience` epochs was better than all before them."""
-    return len(history) > patience and max(e.dev for e in history[-patience:]) <= max(e.dev for e in history[:-patience])
+    """Whether the best epoch is `patience` epochs ago."""
+    return bool(history) and len(history) - 1 - best_of(history) >= patience
+
+
+def not_finite(ids: Sequence[str]) -> TrainingError:
+    """The error that a loss or its gradient is no number."""
+    return TrainingError(f"a loss or gradient is no number (examples {', '.join(ids)}). Lower the learning rate, or look at them.")

@@ -1,8 +1,9 @@
 """In: a user's files, annotated or as a table. Out: examples in three parts. Next: `finetune`."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,9 @@ from clinical_modernbert.tasks.reading.splitting import own_parts, set_aside
 
 Format = Literal["brat", "conll", "i2b2", "pubtator", "csv", "jsonl"]
 _PARTS = {"train": ("train", "training"), "dev": ("dev", "devel", "development", "validation", "val"), "test": ("test", "testing")}
+_ONE_FILE = ("csv", "jsonl", "conll", "pubtator")
+"""Formats of many documents in a file."""
+_LONGEST_LABEL = 100
 _TABLES: Mapping[str, Sequence[str]] = {"csv": (".csv", ".csv.gz"), "jsonl": (".jsonl", ".jsonl.gz")}
 
 
@@ -73,8 +77,10 @@ def read(path: Path, kind: Kind, format: Format | None, columns: Columns) -> Use
             raise DataError(f"no examples ({place}). Check the path and the format.")
         return found
 
-    places = {part: place for part, names in _PARTS.items() if (place := _place(path, names))}
-    if "train" in places and "test" in places:
+    places = {part: place for part, names in _PARTS.items() if (place := _place(path, names, name))}
+    if places and not {"train", "test"} <= places.keys():
+        raise DataError(f"there is {' and '.join(places)}, and not both train and test ({path}). Add what is missing, or give one folder.")
+    if places:
         train = examples(places["train"])
         train, dev = (train, examples(places["dev"])) if "dev" in places else set_aside(train)
         parts, came_divided = (train, dev, examples(places["test"])), True
@@ -86,9 +92,10 @@ def read(path: Path, kind: Kind, format: Format | None, columns: Columns) -> Use
     return UserData(Splits(*parts, counted), came_divided)
 
 
-def _place(path: Path, names: Sequence[str]) -> Path | None:
-    """The folder or file of one part below `path`."""
-    found = [place for place in path.iterdir() if place.name.partition(".")[0].lower() in names] if path.is_dir() else []
+def _place(path: Path, names: Sequence[str], format: str) -> Path | None:
+    """The folder or file of one part below `path`; where a document has files of its own, the folder."""
+    called = [place for place in path.iterdir() if place.name.partition(".")[0].lower() in names] if path.is_dir() else []
+    found = [place for place in called if place.is_dir() or format in _ONE_FILE]
     if len(found) > 1:
         raise DataError(f"both {found[0].name} and {found[1].name} ({path}). Keep one of them.")
     return found[0] if found else None
@@ -104,16 +111,26 @@ def _annotated(place: Path, format: str, counted: Counter[str]) -> list[TaggedTe
     refusals: list[formats.Refusal] = []
     found = tagged(formats.open(place, None if format == "i2b2" else format, refusals.append), counted)
     counted.update(f"not read: {refusal.reason}" for refusal in refusals)
-    return found
+    return [replace(example, words=None) for example in found]  # the words that the tagger will cut new texts into
 
 
 def _rows(place: Path, format: str, kind: Kind, columns: Columns) -> Iterator[LabelledText]:
-    for file in list_files(place, _TABLES[format]):
-        for item in numbered_rows(file) if format == "csv" else numbered_objects(file):
+    for name, where, row in table_rows(place, _TABLES[format]):
+        yield _example(row, name, where, kind, columns)
+
+
+def table_rows(place: Path, endings: Sequence[str] = (*_TABLES["csv"], *_TABLES["jsonl"])) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Every row of the tables at a place: a name for it, where it stands, and its values by column.
+
+    Raises:
+        DataError: there is no table, or a row cannot be read.
+    """
+    for file in list_files(place, endings):
+        for item in numbered_rows(file) if file.name.endswith(tuple(_TABLES["csv"])) else numbered_objects(file):
             if isinstance(item, Rejection):
                 raise DataError(f"{item.reason} ({item.path}, {item.where}). Correct the file.")
             number, row = item
-            yield _example(row, f"{file.name}-{number}", f"{file}, row {number}", kind, columns)
+            yield f"{file.name}-{number}", f"{file}, row {number}", row
 
 
 def _example(row: Mapping[str, Any], name: str, where: str, kind: Kind, columns: Columns) -> LabelledText:
@@ -123,7 +140,11 @@ def _example(row: Mapping[str, Any], name: str, where: str, kind: Kind, columns:
         missing.append(columns.label)
     if missing:
         raise DataError(f"nothing in {' and '.join(missing)} ({where}). Correct the file, or set columns.text, columns.label and the like.")
+    if columns.group != Columns().group and columns.group not in row:
+        raise DataError(f"no column {columns.group} ({where}). Correct --set columns.group.")
     label = row.get(columns.label)
+    if isinstance(label, (dict, list)) and kind != "multilabel":
+        raise DataError(f"several values in {columns.label} ({where}). Give one, or another --task.")
     labels: tuple[str, ...] = (str(label),)
     value = None
     if kind == "regression":
@@ -131,12 +152,22 @@ def _example(row: Mapping[str, Any], name: str, where: str, kind: Kind, columns:
     elif kind == "multilabel":
         parts = label if isinstance(label, list) else str(label or "").split(columns.separator)
         labels = tuple(part for part in (str(part).strip() for part in parts) if part)
+    if any(len(one) > _LONGEST_LABEL for one in labels):
+        raise DataError(f"a label of more than {_LONGEST_LABEL} characters in {columns.label} ({where}). Is it the column of the labels?")
     second = str(row[columns.second]) if kind == "pairs" else None
-    return LabelledText(str(row.get(columns.id) or name), str(row[columns.text]), labels, second, value, str(row.get(columns.group) or ""))
+    return LabelledText(_cell(row, columns.id) or name, str(row[columns.text]), labels, second, value, _cell(row, columns.group))
+
+
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    value = row.get(column)
+    return "" if value is None else str(value)
 
 
 def _number(label: object, column: str, where: str) -> float:
     try:
-        return float(str(label))
+        number = float(str(label))
     except ValueError:
-        raise DataError(f"no number in {column} ({where}). Correct the file.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"no number in {column} ({where}). Correct the file.")
+    return number

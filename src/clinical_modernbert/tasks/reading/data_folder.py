@@ -22,7 +22,10 @@ class DataFolder:
     def __init__(self, path: Path, get: str) -> None:
         self.path = path
         self._get = get
-        self._files = files_below(path)
+        try:
+            self._files = files_below(path)
+        except DataError as error:
+            raise DataError(f"{error} {get}") from None
         self._read: dict[str, str] = {}
 
     @property
