@@ -7,6 +7,7 @@ import pytest
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.tasks import catalogue
 from clinical_modernbert.tasks.card import Card
+from clinical_modernbert.tasks.suite import expand
 
 CARDS = catalogue.cards()
 
@@ -36,3 +37,9 @@ def test_every_loader_has_a_card() -> None:
 def test_an_unknown_task_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"no task 'ncbi-diseases'\. Did you mean ncbi-disease\?"):
         catalogue.card("ncbi-diseases")
+
+
+def test_names_of_lists_stand_for_their_tasks() -> None:
+    assert {"pubmed-rct-20k", "pmc-patients-ppr", "mimic-ed-disposition"} < set(expand(["paper"]))
+    assert "ncbi-disease" not in expand(["paper"])
+    assert set(expand(["open", "credentialed", "ncbi-disease"])) == set(CARDS)

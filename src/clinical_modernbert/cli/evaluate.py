@@ -67,7 +67,12 @@ def show_task(
 
 def evaluate(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Encoder folders of ours, or any Hugging Face encoder.")],
-    names: Annotated[str, typer.Option("--tasks", help="Names of tasks with commas between them; `open` or `credentialed`: all of these.")],
+    names: Annotated[
+        str,
+        typer.Option(
+            "--tasks", help="Names of tasks with commas between them; `open` or `credentialed`: all of these; `paper`: the paper's."
+        ),
+    ],
     data: Annotated[Path, typer.Option("--data", help="The folder below which each data set has its own; `cmbert tasks show` names it.")],
     output: Output,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="So many, from 0 on.")] = 5,

@@ -58,6 +58,8 @@ class Card(Settings):
     """Where its files lie below the folder of all data sets; tasks of one data set share it."""
     package: str = ""
     """The installed distribution that holds the data, instead of a folder."""
+    suites: tuple[Literal["paper"], ...] = ()
+    """Lists of tasks that it belongs to: `paper`, those of arXiv 2504.03964, as far as it says which they are."""
     access: Access
     """`credentialed` where a data use agreement is needed; of its texts nothing is ever shown."""
     licence: str

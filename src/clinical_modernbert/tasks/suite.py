@@ -3,13 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.model.hf import weights_sha256
 from clinical_modernbert.progress import Progress, silent
-from clinical_modernbert.sources.document import Access
 from clinical_modernbert.tasks import catalogue, results, tables
 from clinical_modernbert.tasks.catalogue import TaskData
 from clinical_modernbert.tasks.evaluate import BASELINES, Contender, EvaluateSettings, evaluate, method_of
@@ -40,15 +38,15 @@ class Results:
 
 
 def expand(names: Iterable[str]) -> list[str]:
-    """The names of tasks, `open` and `credentialed` standing for all tasks of this kind.
+    """The names of tasks; `open` and `credentialed` stand for all tasks of this kind, `paper` for the suite.
 
     Raises:
         ConfigError: there is no such task.
     """
     found: list[str] = []
     for name in names:
-        alike = [card.name for card in catalogue.cards().values() if card.access == name]
-        found += alike if name in get_args(Access) else [catalogue.card(name).name]
+        alike = [card.name for card in catalogue.cards().values() if name in (card.access, *card.suites)]
+        found += alike or [catalogue.card(name).name]
     return list(dict.fromkeys(found))
 
 
