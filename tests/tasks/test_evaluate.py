@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 from clinical_modernbert.cli.main import main
+from clinical_modernbert.corpus import CorpusSettings, build_corpus
+from clinical_modernbert.corpus.decontamination import Benchmark
 from clinical_modernbert.inference import BagOfEmbeddings, Encoder
 from clinical_modernbert.inference.sequences import features, whole
 from clinical_modernbert.model import hf
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
+from clinical_modernbert.sources import Files
 from clinical_modernbert.tasks import results
 from clinical_modernbert.tasks.examples import LabelledText
 from clinical_modernbert.tasks.problems import Labelling
@@ -187,3 +190,19 @@ def test_states_are_computed_once_for_all_seeds(place: Path, tmp_path: Path, mon
     monkeypatch.setattr("clinical_modernbert.tasks.evaluate.features", lambda *given: (called.append(1), features(*given))[1])
     assert evaluate(place, tmp_path, "--seeds", "3", "--set", "method=probe") == 0
     assert len(called) == 3
+
+
+def test_results_say_whether_the_corpus_was_searched_for_the_task(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sentence = " ".join(f"word{n}" for n in range(20))
+    notes = [{"text": f"note {n}"} for n in range(30)] + [{"text": f"We say {sentence}"}]
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(note) + "\n" for note in notes))
+    (tmp_path / "benchmark.txt").write_text(sentence)
+    source = Files(tmp_path / "notes.jsonl", access="open")
+    searched = [Benchmark(name="article-roles", path=tmp_path / "benchmark.txt")]
+    for name, known in (("plain", []), ("searched", searched)):
+        build_corpus(CorpusSettings(sources=[source], quality=None, near_duplicates=None, decontaminate=known), tmp_path / name)
+        output = tmp_path / f"results-{name}"
+        assert evaluate(place, output, "--seeds", "1", "--set", "method=probe", "--corpus", str(tmp_path / name)) == 0
+        said = "1 documents with text of article-roles were taken out" if known else "nobody looked for article-roles in the corpus"
+        assert said in capsys.readouterr().err
+        assert said in results.read(output)[0].contamination

@@ -79,6 +79,9 @@ def evaluate(
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Ask the first model's shape with random weights, and its token embeddings, too.")
     ] = False,
+    corpus: Annotated[
+        Path | None, typer.Option("--corpus", help="The models' pretraining corpus: say whether it was searched for the tasks' text.")
+    ] = None,
     overrides: Set = None,
     device: Device = None,
     overwrite: Overwrite = False,
@@ -90,6 +93,7 @@ def evaluate(
     Example: cmbert evaluate model/ --tasks ncbi-disease,bc5cdr --data benchmarks/ --seeds 5 --set method=probe -o results/
     """
     from clinical_modernbert.cli.progress import progress
+    from clinical_modernbert.corpus import Corpus
     from clinical_modernbert.settings import parse
     from clinical_modernbert.tasks import catalogue
     from clinical_modernbert.tasks.evaluate import EvaluateSettings
@@ -104,8 +108,11 @@ def evaluate(
             sys.stdout.write(f"{part.card.name}: {counts}, files {part.checksum}, {len(compared)} encoders, {seeds} seeds\n")
         return
     parts = (catalogue.load(name, data) for name in chosen)
-    done = evaluate_all(compared, parts, seeds, output, settings, overwrite=overwrite, progress=progress)
+    manifest = Corpus.open(corpus).manifest if corpus else None
+    done = evaluate_all(compared, parts, seeds, output, settings, corpus=manifest, overwrite=overwrite, progress=progress)
     sys.stdout.write(done.table("json" if as_json else "md"))
+    for said in dict.fromkeys(one.contamination for one in done.results if one.contamination):
+        sys.stderr.write(f"{said}\n")
 
 
 @results.command("table")

@@ -52,6 +52,8 @@ class Result:
     history: list[list[float]] = field(default_factory=list)
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
+    contamination: str = ""
+    """What is known of the test set's text in the pretraining corpus; empty where nobody asked."""
     outcome: dict[str, Any] | None = None
     """What `metrics.to_json` makes of it, where it is not too large, for comparisons by document."""
     format_version: int = FORMAT_VERSION

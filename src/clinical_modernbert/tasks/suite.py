@@ -1,14 +1,17 @@
 """In: encoders' folders and names of tasks. Out: results of all, seed by seed, as files and as a table. Next: `api`, `cli`."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from clinical_modernbert.corpus.manifest import Manifest
+from clinical_modernbert.corpus.records import CONTAMINATED
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.model.hf import weights_sha256
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tasks import catalogue, results, tables
+from clinical_modernbert.tasks.card import Card
 from clinical_modernbert.tasks.catalogue import TaskData
 from clinical_modernbert.tasks.evaluate import BASELINES, Contender, EvaluateSettings, evaluate, method_of
 from clinical_modernbert.tasks.results import Result
@@ -65,6 +68,18 @@ def contenders(models: Sequence[Path], baselines: bool, settings: EvaluateSettin
             yield Contender.bag_of_embeddings(encoders[0], weights_sha256(models[0]))
 
 
+def contamination(card: Card, corpus: Manifest) -> str:
+    """Whether a corpus was searched for a task's text, and how many documents were taken out of it for that."""
+    searched = [one.name for one in corpus.benchmarks if one.name in (card.name, card.folder)]
+    if not searched:
+        return f"nobody looked for {card.name} in the corpus {corpus.fingerprint}"
+    found_for = {
+        reason.removeprefix(f"{CONTAMINATED}:"): n for reason, n in corpus.dropped.items() if reason.startswith(f"{CONTAMINATED}:")
+    }
+    removed = sum(count for names, count in found_for.items() if not set(searched).isdisjoint(names.split("+")))
+    return f"{removed:,} documents with text of {card.name} were taken out of the corpus {corpus.fingerprint}"
+
+
 def _names(models: Sequence[Path]) -> list[str]:
     names: list[str] = []
     for model in models:
@@ -83,10 +98,13 @@ def evaluate_all(
     output: Path | None,
     settings: EvaluateSettings,
     *,
+    corpus: Manifest | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Results:
     """Every encoder on every task with seeds from 0 on; what lies in `output` already is not done again.
+
+    Results say what the manifest of the pretraining `corpus` knows of each task's text.
 
     Raises:
         ConfigError: what lies there is of other weights, files or settings, and `overwrite` is false.
@@ -98,6 +116,8 @@ def evaluate_all(
                 known = None if overwrite or output is None else _known(output, contender, data, settings, seed)
                 if known is None:
                     known = evaluate(contender, data, settings, seed, progress)
+                    if corpus is not None:
+                        known = replace(known, contamination=contamination(data.card, corpus))
                     if output is not None:
                         results.write(known, output)
                 found.append(known)
