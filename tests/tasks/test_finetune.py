@@ -18,6 +18,7 @@ from clinical_modernbert.model import hf
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
+from clinical_modernbert.pretraining.start import access_of
 from clinical_modernbert.tasks import user_data
 from clinical_modernbert.tokenization import train as train_tokenizer
 
@@ -356,3 +357,15 @@ def test_a_classifier_that_pools_otherwise_is_refused(classifier: Path, tmp_path
     (copy / "config.json").write_text(json.dumps({**described, "classifier_pooling": "cls"}))
     with pytest.raises(ConfigError, match="classifier_pooling is not mean"):
         Encoder.from_pretrained(copy)
+
+
+@pytest.mark.parametrize(
+    ("card", "access"), [("**Credentialed.**", "credentialed"), ("\nOpen: all training text is public", "open"), ("", "unknown")]
+)
+def test_public_labels_do_not_make_a_model_public(place: Path, tmp_path: Path, card: str, access: str) -> None:
+    shutil.copytree(place / "model", tmp_path / "model")
+    (tmp_path / "model" / "README.md").write_text(card)
+    command = ["finetune", str(tmp_path / "model"), "--task", "ner", "--data", str(place / "brat"), "-o", str(tmp_path / "out"), "-q"]
+    assert main([*command, "--set", "training.epochs=1", "--set", "access=open"]) == 0
+    assert json.loads((tmp_path / "out" / "finetune.json").read_text())["access"] == access
+    assert access_of(tmp_path / "out") == access

@@ -138,12 +138,13 @@ def classify(
     _refuse_existing(output, file, overwrite)
     if second_column:
         ids, texts, second = _pairs(file, text_column, second_column, id_column, limit)
+        refused = 0
     else:
-        documents, _ = _texts(file, text_column, id_column, limit)
+        documents, refused = _texts(file, text_column, id_column, limit)
         ids, texts, second = [one.id for one in documents], [one.text for one in documents], None
     found = _task_encoder(model, device, dtype).classify(texts, second, progress=progress)
     _write_lines(output, [{"id": one, "labels": labels} for one, labels in zip(ids, found, strict=True)])
-    sys.stdout.write(f"{output}: {len(texts):,} texts\n")
+    sys.stdout.write(f"{output}: {len(texts):,} texts, {refused:,} records refused\n")
 
 
 def _refuse_existing(output: Path, file: Path, overwrite: bool) -> None:

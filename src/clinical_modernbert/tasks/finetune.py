@@ -1,7 +1,7 @@
 """In: a model folder and a user's labels. Out: a fine-tuned model folder with its score, its confusions and a card. Next: `api`, `cli`."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +18,7 @@ from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.hf import refuse_existing, weights_sha256
 from clinical_modernbert.model.task_folder import TASK_ARCHITECTURES, save_task_model
 from clinical_modernbert.model.task_model import TaskModel
+from clinical_modernbert.pretraining.start import access_of, stricter
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.settings import Settings
 from clinical_modernbert.sources.document import Access
@@ -26,7 +27,7 @@ from clinical_modernbert.tasks.card import Kind, Metric
 from clinical_modernbert.tasks.metrics import Counts, Floats
 from clinical_modernbert.tasks.problems import Problem, Regressing, Tagging, problem_of
 from clinical_modernbert.tasks.significance import interval
-from clinical_modernbert.tasks.training import Encoded, FinetuneSettings, predict, train
+from clinical_modernbert.tasks.training import Encoded, Epoch, FinetuneSettings, predict, train
 from clinical_modernbert.tokenization import Tokenizer
 
 FORMAT_VERSION = 1
@@ -54,7 +55,7 @@ class UserSettings(Settings):
     columns: user_data.Columns = user_data.Columns()
     """Of tables."""
     access: Access = "credentialed"
-    """`open` is right only where every text to learn from is public."""
+    """`open` is right only where every text to learn from is public; the model has it only if the one it started from has."""
 
 
 @dataclass(frozen=True)
@@ -108,31 +109,15 @@ def finetune(
     splits, metric = found.splits, _METRICS[kind]
     limit = encoder.model.config.max_position_embeddings
     problem = problem_of(kind, (), splits.train, encoder.tokenizer, min(settings.training.max_tokens or limit, limit))
-    counted = dict(splits.counted)
-    if isinstance(problem, Tagging):
-        counted["span that no tags can say"] = problem.left_out([*splits.train, *splits.dev, *splits.test])
-    parts = [Encoded.of(problem, part) for part in (splits.train, splits.dev, splits.test)]
     task = TaskModel.with_seed(encoder.model, problem.num_outputs, settings.training.dropout, seed)
+    parts = [Encoded.of(problem, part) for part in (splits.train, splits.dev, splits.test)]
     history = train(task, problem, parts[0], parts[1], metric, settings.training, seed, progress)
-    scores = predict(task, problem, parts[2], settings.training.row_tokens)
-    outcome = problem.outcome(splits.test, scores, metric)
-    low, high = interval(outcome, metric)
-    done = Finetuned(
-        folder=output,
-        metric=metric,
-        value=float(outcome.figure(metric)),
-        low=low,
-        high=high,
-        dev=max(epoch.dev for epoch in history),
-        by_label=outcome.by_label() if isinstance(outcome, Counts) else {},
-        confusions=confusions(problem, splits.test, scores),
-        examples={"train": len(splits.train), "dev": len(splits.dev), "test": len(splits.test)},
-        counted={reason: count for reason, count in counted.items() if count},
-    )
+    done = _scored(task, problem, parts, metric, history, settings, splits.counted, output)
     about = {
         "format_version": FORMAT_VERSION,
         "task": kind,
         **{name: value for name, value in asdict(done).items() if name != "folder"},
+        "access": stricter((settings.access, access_of(model))),
         "came_divided": found.came_divided,
         "max_tokens": problem.max_tokens,
         "seed": seed,
@@ -147,6 +132,36 @@ def finetune(
         atomic.write_json(aside / FIGURES, about)
         atomic.write_text(aside / "README.md", _card(about))
     return done
+
+
+def _scored(
+    task: TaskModel,
+    problem: Problem[Any],
+    parts: Sequence[Encoded[Any]],
+    metric: Metric,
+    history: Sequence[Epoch],
+    settings: UserSettings,
+    counted: Mapping[str, int],
+    output: Path,
+) -> Finetuned:
+    """The figures of the test part, the last of `parts`."""
+    test = parts[-1]
+    scores = predict(task, problem, test, settings.training.row_tokens)
+    outcome = problem.outcome(test.examples, scores, metric)
+    low, high = interval(outcome, metric)
+    lost = problem.left_out([example for part in parts for example in part.examples]) if isinstance(problem, Tagging) else 0
+    return Finetuned(
+        folder=output,
+        metric=metric,
+        value=float(outcome.figure(metric)),
+        low=low,
+        high=high,
+        dev=max(epoch.dev for epoch in history),
+        by_label=outcome.by_label() if isinstance(outcome, Counts) else {},
+        confusions=confusions(problem, test.examples, scores),
+        examples={name: len(part.examples) for name, part in zip(("train", "dev", "test"), parts, strict=True)},
+        counted={reason: count for reason, count in {**counted, "span that no tags can say": lost}.items() if count},
+    )
 
 
 def confusions(problem: Problem[Any], examples: Sequence[Any], scores: Sequence[Floats]) -> list[tuple[str, str, int]]:
