@@ -56,7 +56,10 @@ class Results:
         return {int(seed): figures for seed, figures in sorted(self.found["runs"].get(name, {}).items())}
 
     def add(self, name: str, seed: int, figures: Figures) -> None:
-        """Keep the figures of a finished run."""
+        """Keep the figures of a finished run, beside those that another process has written meanwhile."""
+        if self.path.exists():
+            for other, by_seed in json.loads(self.path.read_text(encoding="utf-8"))["runs"].items():
+                self.found["runs"].setdefault(other, {}).update(by_seed)
         self.found["runs"].setdefault(name, {})[str(seed)] = figures
 
     def write(self, **summary: Any) -> None:

@@ -1,7 +1,10 @@
+from threading import Thread
+
 import numpy as np
 import pytest
 
 from clinical_modernbert.batching import TokenStore
+from clinical_modernbert.batching import store as module
 from clinical_modernbert.corpus import Corpus
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.tokenization import train
@@ -23,6 +26,28 @@ def test_sources_and_ids_of_documents_are_known(corpus, store):
 def test_it_is_made_once(corpus, store, tokenizer, monkeypatch):
     monkeypatch.setattr(Corpus, "shards", lambda *_: 1 / 0)
     assert TokenStore.open(corpus, "train", tokenizer).fingerprint == store.fingerprint
+
+
+def test_two_runs_that_start_together_share_one_store(corpus, store, monkeypatch, caplog):
+    tokenizer = train(corpus.texts(), 310)
+    second: list[TokenStore] = []
+    other = Thread(target=lambda: second.append(TokenStore.open(corpus, "train", tokenizer)))
+    made = module._make
+    calls = []
+
+    def make_while_the_other_waits(*arguments):
+        calls.append(arguments)
+        other.start()
+        while other.is_alive() and "waiting" not in caplog.text:
+            other.join(0.01)
+        made(*arguments)
+
+    monkeypatch.setattr(module, "_make", make_while_the_other_waits)
+    with caplog.at_level("INFO"):
+        first = TokenStore.open(corpus, "train", tokenizer)
+        other.join()
+    assert len(calls) == 1
+    assert np.array_equal(first.tokens, second[0].tokens)
 
 
 def test_another_tokenizer_has_another_store(corpus, store):

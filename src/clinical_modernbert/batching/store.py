@@ -1,8 +1,10 @@
 """A corpus as ids on disk, memory-mapped: made once for a corpus and a tokenizer, then read by every run."""
 
 import json
+import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from filelock import FileLock, Timeout
 
 from clinical_modernbert import atomic
 from clinical_modernbert.batching.batch import Ints
@@ -20,6 +23,7 @@ from clinical_modernbert.errors import DataError
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import Tokenizer, encode_batches
 
+_LOG = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 _BATCH = 256
 """Documents that are tokenized at once: few enough to hold in memory some times over."""
@@ -72,11 +76,14 @@ class TokenStore:
 
     @classmethod
     def open(cls, corpus: Corpus, split: Split, tokenizer: Tokenizer, progress: Progress = silent) -> "TokenStore":
-        """The token store of `corpus` under `tokenizer`, made now if there is none."""
+        """The token store of `corpus` under `tokenizer`, made now if there is none; of several processes at once one makes it."""
         key = sha256(f"{corpus.manifest.fingerprint} {tokenizer.fingerprint}".encode()).hexdigest()[:16]
         folder = corpus.folder / "tokens" / key
         if not (folder / "index.json").exists():
-            _make(corpus, tokenizer, folder, progress)
+            folder.parent.mkdir(exist_ok=True)
+            with _alone(folder.with_name(f".{key}.lock")):
+                if not (folder / "index.json").exists():
+                    _make(corpus, tokenizer, folder, progress)
         try:
             index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
             files = index["splits"][split]
@@ -113,6 +120,21 @@ class DocumentIds:
                 return str(pl.read_parquet(self.corpus.folder / shard.path, columns=["id"])["id"][document])
             document -= shard.rows
         raise IndexError(document)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock; wait for it, and say so, while another process has it."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _LOG.info("another process tokenizes this corpus: waiting for it (%s)", path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _make(corpus: Corpus, tokenizer: Tokenizer, folder: Path, progress: Progress) -> None:
