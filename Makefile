@@ -24,8 +24,8 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: $(STAMP)  ## every stage on real text, in at most ten minutes on two cores: quickstart/
 	$(BIN)/cmbert quickstart -o quickstart/
 
-test: $(STAMP)  ## the tests, under 15 minutes on two cores
-	$(BIN)/python -m pytest -q -m "not slow"
+test: $(STAMP)  ## the tests, under ten minutes on two cores
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
 
 test-slow: $(STAMP)  ## the tests that take longer
 	$(BIN)/python -m pytest -q -m slow

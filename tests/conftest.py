@@ -1,10 +1,13 @@
 """What all tests share."""
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"  # files of tests run side by side, and bits depend on the number of threads
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

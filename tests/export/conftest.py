@@ -2,7 +2,6 @@ import json
 import os
 
 import pytest
-import torch
 
 from clinical_modernbert import api
 from clinical_modernbert.corpus import Corpus, CorpusSettings, build_corpus
@@ -12,7 +11,6 @@ from clinical_modernbert.settings import parse
 from clinical_modernbert.sources import Files
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from clinical_modernbert.errors import CheckpointError, ConfigError, DataError
 from clinical_modernbert.inference import Encoder, gate
@@ -15,7 +14,6 @@ NOTES = [f"Acute chest pain, day {i}. No fever, no cough; appetite is good." for
 
 @pytest.fixture
 def folder(tmp_path):
-    torch.set_num_threads(1)
     tokenizer = train(NOTES * 3, 300)
     special = {"pad_token_id": tokenizer.pad_id, "cls_token_id": tokenizer.cls_id, "bos_token_id": tokenizer.cls_id}
     special |= {"sep_token_id": tokenizer.sep_id, "eos_token_id": tokenizer.sep_id}

@@ -1,17 +1,12 @@
 import json
-import os
 from collections.abc import Callable
 
 import pytest
-import torch
 
 from clinical_modernbert.corpus import Corpus, CorpusSettings, build_corpus
 from clinical_modernbert.pretraining.settings import RunSettings
 from clinical_modernbert.settings import parse
 from clinical_modernbert.sources import Codes, Files
-
-os.environ["OMP_NUM_THREADS"] = "1"  # for child processes; a model this small is slower on two threads, and bits depend on their number
-torch.set_num_threads(1)
 
 ORGANS = ("heart", "lung", "liver", "kidney", "eye", "skin", "bone", "brain", "ear", "nose")
 LATIN = ("cardia", "pulmo", "hepat", "nephr", "ocul", "derma", "osteo", "cephal", "oto", "rhino")

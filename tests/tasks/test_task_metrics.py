@@ -25,6 +25,7 @@ from clinical_modernbert.tasks.metrics import (
     ranking,
     span_counts,
     to_json,
+    word_counts,
 )
 from clinical_modernbert.tasks.significance import compare, draws, interval
 
@@ -84,6 +85,26 @@ def test_a_span_that_is_said_twice_counts_once() -> None:
     counts = span_counts([once], [twice], ["d"])
     assert (counts.true.sum(), counts.predicted.sum(), counts.gold.sum()) == (1, 2, 1)
     assert counts.by_label()["x"]["precision"] == 0.5
+
+
+def test_f1_of_words_is_scikit_learns_whatever_overlaps() -> None:
+    rng = np.random.default_rng(4)
+    words = [[(5 * n, 5 * n + 4) for n in range(12)] for _ in range(8)]
+
+    def some_spans() -> list[list[Span]]:
+        return [[Span(int(a), int(a) + 11, str(rng.choice(LABELS[:3]))) for a in rng.integers(0, 45, 3)] for _ in words]
+
+    def matrix(side: list[list[Span]]) -> list[list[bool]]:
+        return [
+            [any(span.label == label and span.start < end and start < span.end for span in spans) for label in LABELS[:3]]
+            for spans, some in zip(side, words, strict=True)
+            for start, end in some
+        ]
+
+    gold, said = some_spans(), some_spans()
+    counts = word_counts(gold, said, words, [str(n) for n in range(8)])
+    assert counts.num_documents == 8
+    assert counts.figure("word_macro_f1") == pytest.approx(oracle.f1_score(matrix(gold), matrix(said), average="macro"))
 
 
 def test_auroc_is_scikit_learns_ties_and_weights_included() -> None:

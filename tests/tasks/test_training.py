@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from clinical_modernbert.errors import TrainingError
 from clinical_modernbert.inference.spans import Span
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
@@ -12,7 +13,8 @@ from clinical_modernbert.model.task_model import TaskModel
 from clinical_modernbert.tasks.card import Metric
 from clinical_modernbert.tasks.examples import LabelledText, TaggedText
 from clinical_modernbert.tasks.problems import E, Labelling, MultiLabelling, Problem, Regressing, Tagging
-from clinical_modernbert.tasks.training import Encoded, Epoch, FinetuneSettings, predict, train
+from clinical_modernbert.tasks.stopping import Epoch
+from clinical_modernbert.tasks.training import Encoded, FinetuneSettings, predict, train
 from clinical_modernbert.tokenization import Tokenizer
 from clinical_modernbert.tokenization import train as train_tokenizer
 
@@ -71,7 +73,7 @@ def trained(
     problem: Problem[E], data: list[E], dev: list[E], metric: Metric, settings: FinetuneSettings = FAST
 ) -> tuple[TaskModel, list[Epoch]]:
     model = model_for(problem)
-    return model, train(model, problem, Encoded.of(problem, data), Encoded.of(problem, dev), metric, settings, seed=0)
+    return model, train(model, problem, Encoded.of(problem, data), Encoded.of(problem, dev), metric, settings, seed=0).history
 
 
 def test_a_planted_signal_is_found_by_a_tagger(tokenizer: Tokenizer) -> None:
@@ -132,6 +134,33 @@ def test_a_text_longer_than_the_context_gets_a_decision_for_every_word_in_order(
     (scores,) = predict(model, problem, Encoded.of(problem, long), 4096)
     assert len(scores) == 72
     assert float(problem.outcome(long, [scores], "span_f1").figure("span_f1")) > 0.9
+
+
+def test_a_learning_rate_that_breaks_is_passed_over_and_the_best_one_is_kept(
+    tokenizer: Tokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    problem = Labelling(("no", "yes"), tokenizer, 256)
+    data, dev = Encoded.of(problem, labelled(96, 0)), Encoded.of(problem, labelled(60, 1))
+    model = model_for(problem)
+    settings = FAST.model_copy(update={"epochs": 6, "grid": (1e-7, 2e-3, 1e30)})
+    fitted = train(model, problem, data, dev, "accuracy", settings, seed=0)
+    assert (fitted.lr, list(fitted.tried)) == (2e-3, [1e-7, 2e-3])
+    assert "learning rate 1e+30" in caplog.text
+    alone = model_for(problem)
+    again = train(alone, problem, data, dev, "accuracy", settings.model_copy(update={"grid": (), "peak_lr": 2e-3}), seed=0)
+    assert again.history == fitted.history
+    assert all(torch.equal(one, other) for one, other in zip(model.parameters(), alone.parameters(), strict=True))
+    with pytest.raises(TrainingError, match="Lower the learning rate"):
+        train(model_for(problem), problem, data, dev, "accuracy", settings.model_copy(update={"grid": (1e30,)}), seed=0)
+
+
+@pytest.mark.gpu
+def test_a_gpu_learns_the_same() -> None:
+    found = train_tokenizer([" ".join(DRUGS + OTHERS)] * 20, 320)
+    problem = Labelling(("no", "yes"), found, 256)
+    model = model_for(problem).cuda()
+    fitted = train(model, problem, Encoded.of(problem, labelled(160, 0)), Encoded.of(problem, labelled(200, 1)), "accuracy", FAST, seed=0)
+    assert max(epoch.dev for epoch in fitted.history) > 0.97
 
 
 def test_training_ends_when_the_dev_part_gets_no_better_and_keeps_the_best(tokenizer: Tokenizer) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from clinical_modernbert.cli.options import Device, DryRun, Json, Output, Overwrite, Set
+from clinical_modernbert.cli.options import Device, DryRun, Json, Output, Overwrite, Set, Tune
 
 tasks = typer.Typer(help="Benchmarks: what each measures, how to get it, what others reached.", no_args_is_help=True)
 results = typer.Typer(help="Tables of what `cmbert evaluate` wrote.", no_args_is_help=True)
@@ -82,6 +82,7 @@ def evaluate(
     corpus: Annotated[
         Path | None, typer.Option("--corpus", help="The models' pretraining corpus: say whether it was searched for the tasks' text.")
     ] = None,
+    tune: Tune = False,
     overrides: Set = None,
     device: Device = None,
     overwrite: Overwrite = False,
@@ -100,6 +101,7 @@ def evaluate(
     from clinical_modernbert.tasks.suite import contenders, evaluate_all, expand
 
     settings = parse(EvaluateSettings, {}, overrides or [])
+    settings = settings.tuned() if tune else settings
     chosen = expand(name.strip() for name in names.split(","))
     compared = list(contenders(models, baselines, settings, device or "auto"))
     if dry_run:

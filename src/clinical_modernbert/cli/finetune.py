@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from clinical_modernbert.cli.options import Device, Json, Output, Overwrite, Seed, Set
+from clinical_modernbert.cli.options import Device, Json, Output, Overwrite, Seed, Set, Tune
 
 
 def finetune(
@@ -23,6 +23,7 @@ def finetune(
         Literal["brat", "conll", "i2b2", "pubtator", "csv", "jsonl"] | None,
         typer.Option("--format", help="What the files are; recognised where not given."),
     ] = None,
+    tune: Tune = False,
     overrides: Set = None,
     seed: Seed = None,
     device: Device = None,
@@ -37,13 +38,14 @@ def finetune(
     from clinical_modernbert.settings import parse
     from clinical_modernbert.tasks.finetune import UserSettings, finetune
 
+    settings = parse(UserSettings, {}, overrides or [])
     done = finetune(
         model,
         task,
         data,
         output,
         format=form,
-        settings=parse(UserSettings, {}, overrides or []),
+        settings=settings.tuned() if tune else settings,
         seed=seed or 0,
         overwrite=overwrite,
         device=device or "auto",

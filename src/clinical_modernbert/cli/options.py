@@ -20,4 +20,5 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after th
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped; starts afresh if there is none.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a result that is already there.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and what it costs, without doing it.")]
+Tune = Annotated[bool, typer.Option("--tune", help="Try a small grid of learning rates; keep the one that does best on the dev part.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

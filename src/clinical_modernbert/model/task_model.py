@@ -51,17 +51,6 @@ class TaskModel(nn.Module):
             torch.manual_seed(seed)
             return cls(encoder, num_outputs, dropout).to(next(encoder.parameters()).device)
 
-    def features(self, row: TaskRow) -> Tensor:
-        """(N, D): the states at the places, or the mean of each text's tokens."""
-        hidden_TD = self.encoder.encode(row.input_ids, row.cu_seqlens, row.max_seqlen)
-        if row.places is not None:
-            return hidden_TD.index_select(0, row.places)
-        assert row.owners is not None
-        used = row.owners >= 0
-        owners = row.owners[used]
-        sums_SD = hidden_TD.new_zeros(row.num_texts, hidden_TD.shape[1]).index_add(0, owners, hidden_TD[used])
-        return sums_SD / torch.bincount(owners, minlength=row.num_texts)[:, None]
-
     def classify(self, features_ND: Tensor) -> Tensor:
         """(N, O)."""
         if isinstance(self.encoder, ModernBertForMaskedLM):
@@ -71,4 +60,16 @@ class TaskModel(nn.Module):
 
     def forward(self, row: TaskRow) -> Tensor:
         """(N, O): scores of every decision."""
-        return self.classify(self.features(row))
+        return self.classify(features(self.encoder, row))
+
+
+def features(encoder: "ModernBertForMaskedLM | ForeignModel", row: TaskRow) -> Tensor:
+    """(N, D): the states at the places, or the mean of each text's tokens."""
+    hidden_TD = encoder.encode(row.input_ids, row.cu_seqlens, row.max_seqlen)
+    if row.places is not None:
+        return hidden_TD.index_select(0, row.places)
+    assert row.owners is not None
+    used = row.owners >= 0
+    owners = row.owners[used]
+    sums_SD = hidden_TD.new_zeros(row.num_texts, hidden_TD.shape[1]).index_add(0, owners, hidden_TD[used])
+    return sums_SD / torch.bincount(owners, minlength=row.num_texts)[:, None]

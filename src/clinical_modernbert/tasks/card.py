@@ -12,6 +12,7 @@ Kind = Literal["ner", "classify", "multilabel", "pairs", "regression", "retrieva
 """What a model has to say: spans; one label, or any number, of a text; one label of two texts; a number; which texts answer."""
 Metric = Literal[
     "span_f1",
+    "word_macro_f1",
     "accuracy",
     "micro_f1",
     "macro_f1",
@@ -26,7 +27,7 @@ Metric = Literal[
     "mrr",
     "precision@8",
 ]
-"""`span_f1` is strict (start, end and label) and micro-averaged."""
+"""`span_f1` is strict (start, end and label) and micro-averaged; `word_macro_f1` asks of each word whether it is inside of a span."""
 
 
 class Published(Settings):

@@ -14,28 +14,32 @@ from clinical_modernbert.inference.sequences import Features, features
 from clinical_modernbert.model.task_model import TaskModel
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.settings import Settings
-from clinical_modernbert.tasks.card import Card, Metric
+from clinical_modernbert.tasks.bi_encoder import train_vectors
+from clinical_modernbert.tasks.card import Metric
 from clinical_modernbert.tasks.catalogue import TaskData
-from clinical_modernbert.tasks.examples import Retrieval
+from clinical_modernbert.tasks.examples import LabelledText, Retrieval
 from clinical_modernbert.tasks.metrics import Floats, Outcome
 from clinical_modernbert.tasks.probe import Probe, ProbeSettings
 from clinical_modernbert.tasks.problems import Problem, Tagging, problem_of
 from clinical_modernbert.tasks.reading.splitting import share_of
 from clinical_modernbert.tasks.results import Result, score
 from clinical_modernbert.tasks.retrieval import rank
-from clinical_modernbert.tasks.training import Encoded, Epoch, FinetuneSettings, predict, train
+from clinical_modernbert.tasks.stopping import Fit
+from clinical_modernbert.tasks.training import Encoded, FinetuneSettings, predict, train
 
 Method = Literal["finetune", "probe"]
 BASELINES = ("untrained", "bag-of-embeddings")
 """What a model has to beat: its own shape with random weights, another draw for each seed, and the table of its input embeddings."""
+VECTORS = "vectors"
+"""What results call a method that trains nothing: vectors are taken as they are."""
 
 
 class EvaluateSettings(Settings):
     """How encoders are compared."""
 
     method: Method = "finetune"
-    """`finetune` trains all weights; `probe` trains a linear classifier of states that stay as they are. Retrieval takes the vectors as
-    they are with either."""
+    """`finetune` trains all weights; `probe` trains a linear classifier of states that stay as they are, and takes vectors for retrieval
+    as they are."""
     train_share: float = Field(default=1.0, gt=0, le=1)
     """Share of the training part, by documents, another draw for each seed: a point of a learning curve."""
     finetune: FinetuneSettings = FinetuneSettings()
@@ -43,9 +47,13 @@ class EvaluateSettings(Settings):
     probe: ProbeSettings = ProbeSettings()
     """Of `method: probe`."""
 
-    def used(self, card: Card) -> dict[str, Any]:
+    def tuned(self) -> "EvaluateSettings":
+        """The same with small grids of learning rates, of which each seed keeps what does best on the dev part."""
+        return self.model_copy(update={"finetune": self.finetune.tuned(), "probe": self.probe.tuned()})
+
+    def used(self, data: TaskData) -> dict[str, Any]:
         """Those that a result of this task depends on."""
-        if card.kind == "retrieval":
+        if method_of(data, self) == VECTORS:
             return {}
         return {"train_share": self.train_share, self.method: getattr(self, self.method).model_dump(mode="json")}
 
@@ -85,33 +93,54 @@ def evaluate(contender: Contender, data: TaskData, settings: EvaluateSettings, s
         ConfigError: the method does not go with the encoder.
     """
     began = time.perf_counter()
-    outcome, history, size, left_out = _outcome(contender, data, settings, seed, progress)
+    if isinstance(data.splits.test, Retrieval):
+        outcome, fitted, size, left_out = _retrieval(contender.of_seed(seed), data, settings, seed, progress)
+    else:
+        outcome, fitted, size, left_out = _decisions(contender, data, settings, seed, progress)
     scored = score(outcome, data)
     return replace(
         scored,
         counted={**scored.counted, **left_out},
         model=contender.name,
         weights=contender.weights,
-        method=method_of(data.card, settings),
+        method=method_of(data, settings),
         seed=seed,
-        settings=settings.used(data.card),
+        settings=settings.used(data),
         train_examples=size,
-        history=[[epoch.loss, epoch.dev] for epoch in history],
+        history=[[epoch.loss, epoch.dev] for epoch in fitted.history],
+        lr=fitted.lr,
+        tried={f"{lr:g}": dev for lr, dev in fitted.tried.items()},
         seconds=round(time.perf_counter() - began, 1),
     )
 
 
-def method_of(card: Card, settings: EvaluateSettings) -> str:
-    """What results say was done: the settings' method, or `vectors` where they were taken as they are."""
-    return "vectors" if card.kind == "retrieval" else settings.method
+def method_of(data: TaskData, settings: EvaluateSettings) -> str:
+    """What results say was done: the settings' method, or `VECTORS` for retrieval that is not trained for, or has nothing to train on."""
+    if not isinstance(data.splits.train, Retrieval):
+        return settings.method
+    return "finetune" if settings.method == "finetune" and data.counts["train"] else VECTORS
 
 
-def _outcome(
+def _retrieval(
+    encoder: Encoder, data: TaskData, settings: EvaluateSettings, seed: int, progress: Progress
+) -> tuple[Outcome, Fit, int, dict[str, int]]:
+    fitted, size = Fit([], 0.0, {}), 0
+    if method_of(data, settings) == "finetune":
+        if settings.finetune.max_tokens is not None:
+            raise ConfigError(f"finetune.max_tokens {settings.finetune.max_tokens} is not for retrieval ({data.card.name}). Leave it out.")
+        _require_trainable(encoder)
+        asked = {id: LabelledText(id, text) for id, text in data.splits.train.questions.items()}
+        chosen = _some([asked[id] for id in asked if data.splits.train.relevant.get(id)], settings.train_share, seed)
+        train = replace(data.splits.train, questions={one.id: one.text for one in chosen})
+        encoder, fitted = train_vectors(encoder, train, data.splits.dev, data.card.metric, settings.finetune, seed, progress)
+        size = len(chosen)
+    return rank(encoder, data.splits.test, progress), fitted, size, {}
+
+
+def _decisions(
     contender: Contender, data: TaskData, settings: EvaluateSettings, seed: int, progress: Progress
-) -> tuple[Outcome, list[Epoch], int, dict[str, int]]:
+) -> tuple[Outcome, Fit, int, dict[str, int]]:
     splits, encoder = data.splits, contender.of_seed(seed)
-    if isinstance(splits.test, Retrieval):
-        return rank(encoder, splits.test, progress), [], 0, {}
     chosen = _some(splits.train, settings.train_share, seed)
     limit = encoder.model.config.max_position_embeddings
     max_tokens = min(settings.finetune.max_tokens or limit, limit)
@@ -119,16 +148,16 @@ def _outcome(
     lost = problem.left_out([*splits.train, *splits.dev, *splits.test]) if isinstance(problem, Tagging) else 0
     parts = [Encoded.of(problem, part) for part in (chosen, splits.dev, splits.test)]
     if settings.method == "finetune":
-        scores, history = _finetuned(encoder, problem, parts, data.card.metric, settings.finetune, seed, progress)
+        scores, fitted = _finetuned(encoder, problem, parts, data.card.metric, settings.finetune, seed, progress)
     else:
         names = ("" if settings.train_share < 1 else "train", "dev", "test")
         found = [_states(contender, encoder, problem, part, data, name, progress) for part, name in zip(parts, names, strict=True)]
         probe = Probe(found[0], problem.num_outputs, seed)
         of_train, of_dev = (found[0], parts[0].examples), (found[1], parts[1].examples)
-        history = probe.train(problem, of_train, of_dev, data.card.metric, settings.probe, seed, progress)
+        fitted = probe.train(problem, of_train, of_dev, data.card.metric, settings.probe, seed, progress)
         scores = probe.predict(found[2])
     outcome = problem.outcome(splits.test, scores, data.card.metric)
-    return outcome, history, len(chosen), {"span that no tags can say": lost} if lost else {}
+    return outcome, fitted, len(chosen), {"span that no tags can say": lost} if lost else {}
 
 
 def _states(
@@ -153,12 +182,16 @@ def _finetuned(
     settings: FinetuneSettings,
     seed: int,
     progress: Progress,
-) -> tuple[list[Floats], list[Epoch]]:
+) -> tuple[list[Floats], Fit]:
+    _require_trainable(encoder)
+    model = TaskModel.with_seed(copy.deepcopy(encoder.model), problem.num_outputs, settings.dropout, seed)
+    fitted = train(model, problem, parts[0], parts[1], metric, settings, seed, progress)
+    return predict(model, problem, parts[2], settings.row_tokens), fitted
+
+
+def _require_trainable(encoder: Encoder) -> None:
     if isinstance(encoder, BagOfEmbeddings):
         raise ConfigError("a bag of embeddings cannot be fine-tuned. Leave it out, or use --set method=probe.")
-    model = TaskModel.with_seed(copy.deepcopy(encoder.model), problem.num_outputs, settings.dropout, seed)
-    history = train(model, problem, parts[0], parts[1], metric, settings, seed, progress)
-    return predict(model, problem, parts[2], settings.row_tokens), history
 
 
 def _some(examples: Sequence[Any], share: float, seed: int) -> Sequence[Any]:

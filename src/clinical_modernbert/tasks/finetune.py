@@ -27,7 +27,8 @@ from clinical_modernbert.tasks.card import Kind, Metric
 from clinical_modernbert.tasks.metrics import Counts, Floats
 from clinical_modernbert.tasks.problems import Problem, Regressing, Tagging, problem_of
 from clinical_modernbert.tasks.significance import interval
-from clinical_modernbert.tasks.training import Encoded, Epoch, FinetuneSettings, predict, train
+from clinical_modernbert.tasks.stopping import Fit
+from clinical_modernbert.tasks.training import Encoded, FinetuneSettings, predict, train
 from clinical_modernbert.tokenization import Tokenizer
 
 FORMAT_VERSION = 1
@@ -56,6 +57,10 @@ class UserSettings(Settings):
     """Of tables."""
     access: Access = "credentialed"
     """`open` is right only where every text to learn from is public; the model has it only if the one it started from has."""
+
+    def tuned(self) -> "UserSettings":
+        """The same with a small grid of learning rates, of which what does best on the dev part is kept."""
+        return self.model_copy(update={"training": self.training.tuned()})
 
 
 @dataclass(frozen=True)
@@ -111,8 +116,8 @@ def finetune(
     problem = problem_of(kind, (), splits.train, encoder.tokenizer, min(settings.training.max_tokens or limit, limit))
     task = TaskModel.with_seed(encoder.model, problem.num_outputs, settings.training.dropout, seed)
     parts = [Encoded.of(problem, part) for part in (splits.train, splits.dev, splits.test)]
-    history = train(task, problem, parts[0], parts[1], metric, settings.training, seed, progress)
-    done = _scored(task, problem, parts, metric, history, settings, splits.counted, output)
+    fitted = train(task, problem, parts[0], parts[1], metric, settings.training, seed, progress)
+    done = _scored(task, problem, parts, metric, fitted, settings, splits.counted, output)
     about = {
         "format_version": FORMAT_VERSION,
         "task": kind,
@@ -123,7 +128,9 @@ def finetune(
         "seed": seed,
         "settings": settings.model_dump(mode="json"),
         "started_from": weights_sha256(model),
-        "history": [asdict(epoch) for epoch in history],
+        "history": [asdict(epoch) for epoch in fitted.history],
+        "lr": fitted.lr,
+        "tried": {f"{lr:g}": dev for lr, dev in fitted.tried.items()},
         "versions": {"clinical-modernbert": __version__, "torch": torch.__version__},
     }
     with atomic.new_folder(output) as aside:
@@ -139,7 +146,7 @@ def _scored(
     problem: Problem[Any],
     parts: Sequence[Encoded[Any]],
     metric: Metric,
-    history: Sequence[Epoch],
+    fitted: Fit,
     settings: UserSettings,
     counted: Mapping[str, int],
     output: Path,
@@ -156,7 +163,7 @@ def _scored(
         value=float(outcome.figure(metric)),
         low=low,
         high=high,
-        dev=max(epoch.dev for epoch in history),
+        dev=max(epoch.dev for epoch in fitted.history),
         by_label=outcome.by_label() if isinstance(outcome, Counts) else {},
         confusions=confusions(problem, test.examples, scores),
         examples={name: len(part.examples) for name, part in zip(("train", "dev", "test"), parts, strict=True)},

@@ -56,7 +56,7 @@ class Counts:
             return f1(true.sum(-1), predicted.sum(-1), gold.sum(-1))
         occurs = self.gold.sum(0) > 0
         each, support = f1(true, predicted, gold)[..., occurs], gold[..., occurs]
-        if metric == "macro_f1":  # of a draw, over the labels that are in it
+        if metric in ("macro_f1", "word_macro_f1"):  # of a draw, over the labels that are in it
             return _share((each * (support > 0)).sum(-1), (support > 0).sum(-1))
         assert metric == "weighted_f1"
         return np.asarray((each * support).sum(-1) / support.sum(-1))
@@ -179,6 +179,26 @@ def span_counts(gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Spa
     both = [Counter(mine) & Counter(theirs) for mine, theirs in zip(gold, predicted, strict=True)]
     sides = [[[span.label for span in spans] for spans in side] for side in (gold, predicted)]
     return _count([[span.label for span in spans.elements()] for spans in both], sides[1], sides[0], groups, frozenset())
+
+
+def word_counts(
+    gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]], words: Sequence[Sequence[tuple[int, int]]], groups: Sequence[str]
+) -> Counts:
+    """Of words: one counts for a label where a span of it reaches into the word, as people score spans whose ends nobody agrees on.
+
+    Example:
+        >>> gold, said, words = [Span(0, 9, "Drug")], [Span(0, 4, "Drug")], [(0, 4), (5, 9)]
+        >>> round(float(word_counts([gold], [said], [words], ["a"]).figure("word_macro_f1")), 3)
+        0.667
+    """
+    found = [
+        [sorted({span.label for span in spans if span.start < end and start < span.end}) for start, end in some]
+        for side in (gold, predicted)
+        for spans, some in zip(side, words, strict=True)
+    ]
+    labels = [labelled for some in found for labelled in some]
+    half = len(labels) // 2
+    return label_counts(labels[:half], labels[half:], [group for group, some in zip(groups, words, strict=True) for _ in some])
 
 
 def label_counts(

@@ -17,7 +17,9 @@ from clinical_modernbert.settings import Settings
 from clinical_modernbert.tasks.card import Metric
 from clinical_modernbert.tasks.metrics import Floats
 from clinical_modernbert.tasks.problems import E, Problem, to_tensor
-from clinical_modernbert.tasks.training import Epoch, best_of, is_over, not_finite
+from clinical_modernbert.tasks.stopping import Epoch, Fit, not_finite, train_epochs, with_each
+
+_GRID = (3e-4, 1e-3, 3e-3, 1e-2)
 
 
 class ProbeSettings(Settings):
@@ -25,6 +27,8 @@ class ProbeSettings(Settings):
 
     lr: float = Field(default=1e-3, gt=0)
     """Learning rate of AdamW; states are scaled to unit variance."""
+    grid: tuple[float, ...] = ()
+    """Learning rates to train with one after the other instead; the one with the best figure on the dev part is kept."""
     epochs: int = Field(default=40, ge=1)
     """At most."""
     patience: int = Field(default=5, ge=1)
@@ -33,6 +37,10 @@ class ProbeSettings(Settings):
     """Examples of a step."""
     weight_decay: float = Field(default=1e-2, ge=0)
     """Of the classifier's weights."""
+
+    def tuned(self) -> "ProbeSettings":
+        """The same with a small grid of learning rates, if it has none."""
+        return self if self.grid else self.model_copy(update={"grid": _GRID})
 
 
 class Probe:
@@ -63,31 +71,32 @@ class Probe:
         settings: ProbeSettings,
         seed: int,
         progress: Progress = silent,
-    ) -> list[Epoch]:
+    ) -> Fit:
         """Train; it ends with the weights of the epoch whose figure on `dev` was best."""
-        optimizer = torch.optim.AdamW(self.classifier.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
         targets = [problem.targets(example) for example in data[1]]
-        rng = np.random.default_rng(seed)
-        history: list[Epoch] = []
-        best: dict[str, torch.Tensor] = {}
-        with progress("Training the probe", total=settings.epochs, unit="epochs") as advance:
-            while len(history) < settings.epochs and not is_over(history, settings.patience):
-                total = 0.0
-                order = rng.permutation(len(targets)).tolist()
-                for first in range(0, len(order), settings.batch_size):
-                    chosen = order[first : first + settings.batch_size]
-                    wanted = to_tensor([targets[number] for number in chosen])
-                    loss = problem.loss(self.scores(data[0].of(chosen)), wanted)
-                    if not torch.isfinite(loss):
-                        raise not_finite([data[1][number].id for number in chosen])
-                    optimizer.zero_grad()
-                    (loss / max(len(wanted), 1)).backward()  # type: ignore[no-untyped-call]
-                    optimizer.step()
-                    total += float(loss.detach())
-                figure = float(problem.outcome(dev[1], self.predict(dev[0]), metric).figure(metric))
-                history.append(Epoch(total / max(int(data[0].offsets[-1]), 1), figure))
-                if best_of(history) == len(history) - 1:
-                    best = {name: tensor.detach().clone() for name, tensor in self.classifier.state_dict().items()}
-                advance(1)
-        self.classifier.load_state_dict(best)
-        return history
+
+        def train_with(lr: float) -> list[Epoch]:
+            optimizer = torch.optim.AdamW(self.classifier.parameters(), lr=lr, weight_decay=settings.weight_decay)
+            rng = np.random.default_rng(seed)
+            with progress("Training the probe", total=settings.epochs, unit="epochs") as advance:
+
+                def epoch() -> Epoch:
+                    total = 0.0
+                    order = rng.permutation(len(targets)).tolist()
+                    for first in range(0, len(order), settings.batch_size):
+                        chosen = order[first : first + settings.batch_size]
+                        wanted = to_tensor([targets[number] for number in chosen])
+                        loss = problem.loss(self.scores(data[0].of(chosen)), wanted)
+                        if not torch.isfinite(loss):
+                            raise not_finite([data[1][number].id for number in chosen])
+                        optimizer.zero_grad()
+                        (loss / max(len(wanted), 1)).backward()  # type: ignore[no-untyped-call]
+                        optimizer.step()
+                        total += float(loss.detach())
+                    advance(1)
+                    figure = float(problem.outcome(dev[1], self.predict(dev[0]), metric).figure(metric))
+                    return Epoch(total / max(int(data[0].offsets[-1]), 1), figure)
+
+                return train_epochs(self.classifier, settings.epochs, settings.patience, epoch)
+
+        return with_each(self.classifier, settings.grid or (settings.lr,), train_with)

@@ -17,7 +17,7 @@ from clinical_modernbert.inference.sequences import AnyTokenizer, Piece
 from clinical_modernbert.inference.spans import Span
 from clinical_modernbert.tasks.card import Kind, Metric
 from clinical_modernbert.tasks.examples import LabelledText, TaggedText
-from clinical_modernbert.tasks.metrics import Floats, Means, Outcome, Scores, Values, label_counts, span_counts
+from clinical_modernbert.tasks.metrics import Floats, Means, Outcome, Scores, Values, label_counts, span_counts, word_counts
 
 E = TypeVar("E", TaggedText, LabelledText)
 _FIRST = 8
@@ -97,7 +97,10 @@ class Tagging(Problem[TaggedText]):
     def outcome(self, examples: Sequence[TaggedText], scores: Sequence[Floats], metric: Metric) -> Outcome:
         """See `Problem`."""
         said = [self.spans(example, found) for example, found in zip(examples, scores, strict=True)]
-        return span_counts([example.spans for example in examples], said, [example.group or example.id for example in examples])
+        gold, groups = [example.spans for example in examples], [example.group or example.id for example in examples]
+        if metric == "word_macro_f1":
+            return word_counts(gold, said, [words_of(example) for example in examples], groups)
+        return span_counts(gold, said, groups)
 
 
 @dataclass(frozen=True)

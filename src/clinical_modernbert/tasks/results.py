@@ -50,6 +50,11 @@ class Result:
     settings: dict[str, Any] = field(default_factory=dict)
     train_examples: int = 0
     history: list[list[float]] = field(default_factory=list)
+    """Mean loss and the dev part's figure of each epoch."""
+    lr: float = 0.0
+    """The learning rate; where a grid of them was tried, the one that did best on the dev part."""
+    tried: dict[str, float] = field(default_factory=dict)
+    """The dev part's best figure with each learning rate."""
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     contamination: str = ""

@@ -125,9 +125,9 @@ def evaluate_all(
 
 
 def _known(output: Path, contender: Contender, data: TaskData, settings: EvaluateSettings, seed: int) -> Result | None:
-    method = method_of(data.card, settings)
+    method = method_of(data, settings)
     known = results.find(output, contender.name, data.card.name, method, settings.train_share, seed)
-    wanted = contender.weights, data.checksum, settings.used(data.card)
+    wanted = contender.weights, data.checksum, settings.used(data)
     if known and (known.weights, known.checksum, known.settings) != wanted:
         raise ConfigError(f"{known.path(output)} is of other weights, files or settings. Pass --overwrite, or another --output.")
     return known
