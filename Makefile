@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STAMP := .venv/installed
 
-.PHONY: help install quickstart test test-slow check bench bench-corpus against-trainer ablations open-model docs clean
+.PHONY: help install quickstart test test-slow check bench bench-corpus against-trainer ablations open-model bench-finetune suite docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 14
@@ -57,6 +57,14 @@ against-trainer: $(STAMP)  ## the same minutes of training beside transformers' 
 
 ablations: $(STAMP)  ## what each choice of the method gives, three seeds: a night on two cores
 	$(BIN)/python benchmarks/ablations.py -o ablations/
+
+bench-finetune: $(STAMP)  ## fine-tuning the open model beside transformers' Trainer: half an hour on two cores, after make open-model
+	$(PIP) accelerate
+	$(BIN)/python benchmarks/finetune.py open-model/model
+
+suite: $(STAMP)  ## the open benchmarks, beside a general model and chance: three hours on two cores, after make open-model
+	$(BIN)/python benchmarks/suite.py open-model/model -o suite/
+	$(BIN)/python docs/generate.py
 
 open-model: $(STAMP)  ## a small model on open text, the evidence of its context, then alignment on codes: two hours on two cores
 	$(BIN)/python benchmarks/open_model.py -o open-model/

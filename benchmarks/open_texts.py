@@ -44,11 +44,13 @@ def make_up(data: Path, documents: int = 300) -> None:
     cases = [{"text": _note(chance, 3)} for _ in range(documents)]
     articles = [
         {
+            "pmcid": f"PMC{number}",
+            "journal": ("BMC Cancer", "PLoS ONE", "Trials")[number % 3],
             "title": f"Outcome of {_diagnosis(chance)}: a trial",
-            "abstract": [{"label": "Background", "text": _note(chance, 4)}],
+            "abstract": [{"label": label, "text": _note(chance, 4)} for label in ("Background", "Methods", "Results")],
             "body": [{"section": name, "paragraphs": [_note(chance, 12) for _ in range(3)]} for name in ("Methods", "Results")],
         }
-        for _ in range(documents // 4)
+        for number in range(documents // 4)
     ]
     table = io.StringIO()
     writer = csv.writer(table)

@@ -45,6 +45,21 @@ def test_the_trainer_is_rehearsed():
     assert '"trainer": {' in rehearse("against_trainer.py", "--only", "trainer")
 
 
+def test_fine_tuning_beside_the_trainer_is_rehearsed():
+    contenders = ["ours", "ours in windows"]
+    if importlib.util.find_spec("accelerate"):
+        contenders.append("trainer grouped")
+    table = json.loads("{" + rehearse("finetune.py", "--only", *contenders).rpartition("\n{")[2])
+    assert list(table["documents"]) == contenders
+    assert all(one["seconds"] > 0 and 0 <= one["macro_f1"] <= 1 for task in table.values() for one in task.values())
+
+
+def test_the_suite_is_rehearsed():
+    told = rehearse("suite.py")
+    assert "| icd10cm-terms | mrr | bag-of-embeddings | vectors |" in told
+    assert "| article-roles | macro_f1 | untrained | finetune |" in told
+
+
 def test_every_ablation_is_rehearsed_and_changes_something(script):
     told = rehearse("ablations.py")
     table = json.loads(told[told.index("\n{\n") :])["table"]

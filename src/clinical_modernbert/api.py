@@ -69,13 +69,15 @@ def evaluate(
     output: Path | str | None = None,
     settings: EvaluateSettings | None = None,
     baselines: bool = False,
+    corpus: Corpus | Path | str | None = None,
     overwrite: bool = False,
     device: str = "auto",
     progress: Progress = silent,
 ) -> Results:
     """Train encoders on benchmarks and score their test parts, seed by seed; see `cmbert evaluate`.
 
-    `data` is the folder below which each data set has its own; with `output`, results are kept there, and not made again.
+    `data` is the folder below which each data set has its own; with `output`, results are kept there, and not made again. With the models'
+    pretraining `corpus`, results say whether it was searched for the tasks' text.
 
     Example:
         >>> evaluate("model/", ["ncbi-disease"], "benchmarks/", seeds=5).table()  # doctest: +SKIP
@@ -85,4 +87,5 @@ def evaluate(
     compared = list(contenders([Path(model) for model in given], baselines, settings, device))
     parts = (catalogue.load(name, Path(data)) for name in expand(tasks))
     folder = None if output is None else Path(output)
-    return evaluate_all(compared, parts, seeds, folder, settings, overwrite=overwrite, progress=progress)
+    manifest = None if corpus is None else (corpus if isinstance(corpus, Corpus) else Corpus.open(corpus)).manifest
+    return evaluate_all(compared, parts, seeds, folder, settings, corpus=manifest, overwrite=overwrite, progress=progress)

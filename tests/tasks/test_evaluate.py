@@ -109,6 +109,16 @@ def test_a_table_in_every_form_marks_what_others_published(place: Path, tmp_path
     assert "PubMedBERT" not in capsys.readouterr().out
 
 
+def test_a_page_shows_the_learning_curve_of_what_was_trained_on_several_shares(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for share in ("0.2", "1"):
+        assert evaluate(place, tmp_path, "--seeds", "2", "--set", "method=probe", "--set", f"train_share={share}") == 0
+    capsys.readouterr()
+    assert main(["results", "table", str(tmp_path), "--format", "html"]) == 0
+    assert capsys.readouterr().out.count("<svg") == 2
+
+
 def test_results_of_other_files_do_not_stand_side_by_side(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(place, tmp_path, "--seeds", "1", "--set", "method=probe") == 0
     (one,) = results.read(tmp_path)

@@ -1,5 +1,6 @@
 """In: encoders' folders and names of tasks. Out: results of all, seed by seed, as files and as a table. Next: `api`, `cli`."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,7 +84,8 @@ def contamination(card: Card, corpus: Manifest) -> str:
 def _names(models: Sequence[Path]) -> list[str]:
     names: list[str] = []
     for model in models:
-        parts = [part for part in model.resolve().parts if part != model.resolve().anchor]
+        path = Path(os.path.abspath(model))  # a link keeps the name that it has
+        parts = [part for part in path.parts if part != path.anchor]
         options = ["-".join(parts[-count:]) for count in range(1, len(parts) + 1)]
         names.append(next((name for name in options if name not in (*names, *BASELINES)), options[-1]))
     if len(set(names)) < len(names):

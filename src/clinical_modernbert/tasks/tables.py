@@ -40,7 +40,16 @@ def page(rows: Sequence[Row]) -> str:
     tasks = []
     for name, of_task in groupby(rows, lambda row: row.task):
         lines = list(of_task)
-        tasks.append({"name": name, "card": known.get(name), "metric": lines[0].metric, "rows": lines, "picture": _picture(lines)})
+        tasks.append(
+            {
+                "name": name,
+                "card": known.get(name),
+                "metric": lines[0].metric,
+                "rows": lines,
+                "picture": _picture(lines),
+                "curve": _curve(lines),
+            }
+        )
     return environment(__package__).get_template("results.html.jinja").render(tasks=tasks) + "\n"
 
 
@@ -68,4 +77,25 @@ def _picture(rows: Sequence[Row]) -> Markup:
     share = {row.train_share for row in rows} != {1.0}
     plot.set_yticks(range(len(rows)), [f"{row.model}, {row.method}" + (f", {row.train_share:.0%}" if share else "") for row in rows])
     plot.set_ylim(len(rows) - 0.5, -0.5)
+    return svg(drawn)
+
+
+def _curve(rows: Sequence[Row]) -> Markup | None:
+    """Learning curves: a line for each model and method of which several shares of the training part are known, with the seeds' spread."""
+    lines: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.method != PUBLISHED:
+            lines.setdefault(f"{row.model}, {row.method}", []).append(row)
+    lines = {name: sorted(some, key=lambda row: row.train_share) for name, some in lines.items() if len(some) > 1}
+    if not lines:
+        return None
+    drawn, plot = axes("", "share of the training part", rows[0].metric)
+    for name, some in lines.items():
+        shares, means, spreads = zip(*((row.train_share, row.mean, row.spread or 0.0) for row in some), strict=True)
+        plot.errorbar(shares, means, yerr=spreads, marker="o", markersize=4, capsize=3, linewidth=1.4, label=name)
+    plot.set_xscale("log")
+    known = sorted({row.train_share for row in rows})
+    plot.set_xticks(known, [f"{share:.3g}" if share < 0.01 else f"{share:.0%}" for share in known])
+    plot.minorticks_off()
+    plot.legend(frameon=False, fontsize=8)
     return svg(drawn)
