@@ -1,17 +1,20 @@
 """What each choice of pretraining is worth here: the same model with one thing changed, as many training tokens, several seeds.
 
-    python benchmarks/ablations.py [--tokens 3000000] [--seeds 0 1 2] [--shape tiny] [--only NAME ...] [--data ../shared/data]
+    python benchmarks/ablations.py [--tokens 4000000] [--seeds 0 1 2] [--shape tiny] [--only NAME ...] [--data ../shared/data]
     python benchmarks/ablations.py --list                  names of all variants
     python benchmarks/ablations.py --rehearse              a minute on made-up text, to see that it runs; keeps nothing
 
 Writes benchmarks/results/ablations.json after every run, one seed of all variants before the next seed; what stands in it is not trained
 again, and a run that was interrupted goes on. OUTPUT holds corpora, tokenizers and unfinished runs.
 
-Open notes, articles and code tables. A variant is a chain of stages, mostly of one: `VARIANTS`. Every model answers for the same masked
-tokens of the held-out split, in rows of 1,024 and of 8,192 tokens: bits per byte, loss and accuracy, of all and of each source. And it is
-asked about code entries: a whole description hidden beside its code, and a whole code beside its description, of entries that were held
-out and of such that stand in the training text; `_whole` is the share of entries with every token right. Beside the mean of a variant
-stands its difference from `against` in pairs of the same seed, with a standard error.
+Open notes, articles and code tables. A variant is two stages, `VARIANTS`: three quarters of the tokens at a rate that does not fall, which
+variants share where they can, and a last quarter that decays, from the weights of the first, where most of them differ: from random weights
+the moment at which a model leaves the frequencies of words behind differs by more between seeds than any choice does.
+
+Every model answers for the same masked tokens of the held-out split, in rows of 1,024 and of 8,192 tokens: bits per byte, loss and
+accuracy, of all and of each source. And it is asked about code entries: a whole description hidden beside its code, and a whole code beside
+its description, of entries that were held out and of such that stand in the training text; `_whole` is the share of entries with every
+token right. Beside the mean of a variant stands its difference from `against` in pairs of the same seed, with a standard error.
 """
 
 import argparse
@@ -50,49 +53,44 @@ BASE = "base"
 ARTICLES = ("articles",)
 MIXTURE = {"articles": 0.3, "e3c": 1, "mtsamples": 1, "icd10cm": 0.3, "hpo": 0.5, "cms-icd9": 0.3, "disease-ontology": 0.3}
 PEAK_LR, STEP_DECAY = 2e-3, 1e-5
-WARMUP, DECAY = 0.03, 0.2
-"""Shares of a run's tokens: the learning rate rises, and falls to nothing."""
+WARMUP, DECAY = 0.03, 0.5
+"""Shares of a stage's tokens: the learning rate rises, and in the last stage falls to nothing."""
 COUPLED = ("optimizer.decouple_lr=false", f"optimizer.weight_decay={STEP_DECAY / PEAK_LR}")
 """As much weight decay a step at the peak rate as the base has."""
+FIRST_SHARE = 0.75
+"""Of a variant's tokens, in the first stage."""
 SHAPES = {
     "tiny": {"hidden_size": 192, "intermediate_size": 288, "num_hidden_layers": 6, "num_attention_heads": 3},
     "small": {"hidden_size": 384, "intermediate_size": 576, "num_hidden_layers": 14, "num_attention_heads": 6},
-}
-LARGER = {
-    "tiny": {"hidden_size": 256, "intermediate_size": 384, "num_hidden_layers": 9, "num_attention_heads": 4},
-    "small": {"hidden_size": 512, "intermediate_size": 768, "num_hidden_layers": 20, "num_attention_heads": 8},
 }
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One run of a chain; a later one starts from the model of the one before."""
+    """One run; the second starts from the model of the first."""
 
     overrides: tuple[str, ...] = ()
     sources: tuple[str, ...] = tuple(MIXTURE)
-    share: float = 1.0
-    """Of the tokens of `--tokens`."""
-    larger: bool = False
-    """The larger shape, into which the model before, if there is one, is tiled."""
     long_rows: bool = False
-    """The last fifth of the tokens comes in long rows."""
+    """Rows of 8,192 tokens, not of 1,024."""
     new_vocabulary: bool = False
-    """The model before gets a vocabulary of notes and codes first."""
+    """The model of the first stage gets a vocabulary of notes and codes before."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Stages one after the other, and the variant that the outcome is laid beside."""
+    """Both stages, and the variant that the outcome is laid beside."""
 
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage, Stage]
     against: str = BASE
 
 
 def changed(*overrides: str) -> Variant:
-    """The base with these settings of its only phase."""
-    return Variant((Stage(tuple(f"phases.0.{override}" for override in overrides)),))
+    """The base with these settings of the last stage's only phase."""
+    return Variant((Stage(), Stage(tuple(f"phases.0.{override}" for override in overrides))))
 
 
+WITHOUT_CODES = Stage(sources=(*ARTICLES, *open_texts.NOTES))
 NOTES_AND_CODES = (*open_texts.NOTES, *open_texts.CODES)
 FROM_ARTICLES = Stage(sources=ARTICLES)
 VARIANTS = {
@@ -102,18 +100,15 @@ VARIANTS = {
     "masking 0.3 to 0.15": changed("masking.final_mlm_probability=0.15"),
     "masking of words": changed("masking.unit=word"),
     "masking of spans": changed("masking.unit=span"),
-    "no code sentences": Variant((Stage(sources=(*ARTICLES, *open_texts.NOTES)),)),
+    "no code sentences": Variant((WITHOUT_CODES, WITHOUT_CODES)),
     "code-aware masking": changed("masking.code_aware=0.5"),
     "adamw": changed("optimizer.name=adamw", *COUPLED),
     "muon": changed("optimizer.name=muon", *COUPLED),
-    "temperature 2": changed("source_temperature=2"),
-    "long rows in the last fifth": Variant((Stage(long_rows=True),)),
+    "long rows": Variant((Stage(), Stage(long_rows=True))),
     "articles, then notes and codes": Variant((FROM_ARTICLES, Stage(sources=NOTES_AND_CODES))),
     "articles, then notes and codes in their vocabulary": Variant(
         (FROM_ARTICLES, Stage(sources=NOTES_AND_CODES, new_vocabulary=True)), against="articles, then notes and codes"
     ),
-    "larger": Variant((Stage(larger=True),)),
-    "larger, tiled after half of the tokens": Variant((Stage(share=0.5), Stage(larger=True, share=0.5)), against="larger"),
 }
 
 
@@ -124,7 +119,6 @@ class Bench:
     folder: Path
     tokens: int
     shape: dict[str, int]
-    larger: dict[str, int]
     vocabulary: int
     row: int
     long_row: int
@@ -169,19 +163,22 @@ def _texts(corpus: Corpus, sources: tuple[str, ...]) -> Iterator[str]:
 
 
 def recipe(bench: Bench, stage: Stage, seed: int, before: Path | None) -> RunSettings:
-    """The settings of one stage; `before` is the model that it starts from."""
-    total = int(bench.tokens * stage.share)
+    """The settings of one stage; the second starts from the model `before`."""
+    total = int(bench.tokens * (FIRST_SHARE if before is None else 1 - FIRST_SHARE))
     start: dict[str, Any] = {"init": str(before), "tokenizer": {"from_init": True}}
+    schedule = {"warmup_tokens": int(WARMUP * total), "decay_tokens": int(DECAY * total)}
     if before is None:
-        start = {"tokenizer": {"path": str(bench.tokenizer(stage.sources))}}
-    if before is None or stage.larger:
-        start["model"] = {**(bench.larger if stage.larger else bench.shape), "max_position_embeddings": bench.long_row}
+        start = {
+            "tokenizer": {"path": str(bench.tokenizer(stage.sources))},
+            "model": bench.shape | {"max_position_embeddings": bench.long_row},
+        }
+        del schedule["decay_tokens"]
     present = {source.name for source in bench.corpus.manifest.sources}
     mixture = {name: weight for name, weight in MIXTURE.items() if name in present and name in stage.sources}
     plain = {
         "description": "An ablation of pretraining",
         **start,
-        "phases": _phases(bench, stage, total, mixture),
+        "phases": [_phase(bench, total, bench.long_row if stage.long_rows else bench.row, mixture, schedule)],
         "validation": {"every_tokens": total, "max_tokens_per_source": 4096},
         "checkpoint": {"every_tokens": max(1, total // 4), "keep_last": 1},
         "seed": seed,
@@ -189,21 +186,10 @@ def recipe(bench: Bench, stage: Stage, seed: int, before: Path | None) -> RunSet
     return parse(RunSettings, plain, stage.overrides)
 
 
-def _phases(bench: Bench, stage: Stage, total: int, mixture: dict[str, float]) -> list[dict[str, Any]]:
-    warmup, decay = {"warmup_tokens": int(WARMUP * total)}, {"decay_tokens": int(DECAY * total)}
-    if not stage.long_rows:
-        return [_phase(bench, "main", total, bench.row, mixture, warmup | decay)]
-    late = int(DECAY * total)
-    return [
-        _phase(bench, "short", total - late, bench.row, mixture, warmup),
-        _phase(bench, "long", late, bench.long_row, mixture, decay),
-    ]
-
-
-def _phase(bench: Bench, name: str, tokens: int, row: int, mixture: dict[str, float], schedule: dict[str, int]) -> dict[str, Any]:
+def _phase(bench: Bench, tokens: int, row: int, mixture: dict[str, float], schedule: dict[str, int]) -> dict[str, Any]:
     rows = bench.step_tokens // row
     return {
-        "name": name,
+        "name": "main",
         "tokens": tokens,
         "max_tokens": row,
         "rows_per_step": rows,
@@ -216,7 +202,7 @@ def _phase(bench: Bench, name: str, tokens: int, row: int, mixture: dict[str, fl
 
 
 def train(bench: Bench, stages: Sequence[Stage], seed: int) -> tuple[Run, float]:
-    """The run of the last stage, and the seconds that the steps of all stages took. Equal stages are trained once."""
+    """The run of the last stage, and the seconds that the steps of both took. Equal first stages are trained once."""
     run, seconds = None, 0.0
     for stage in stages:
         before = None if run is None else run.model
@@ -300,8 +286,7 @@ def run_all(bench: Bench, results: Results, names: Sequence[str], seeds: Sequenc
 
 
 def open_bench(options: argparse.Namespace) -> Bench:
-    shape, larger = SHAPES[options.shape], LARGER[options.shape]
-    return Bench(options.output, options.tokens, shape, larger, 8192, 1024, 8192, 8192, options.validation_tokens, questions=500)
+    return Bench(options.output, options.tokens, SHAPES[options.shape], 8192, 1024, 8192, 8192, options.validation_tokens, questions=500)
 
 
 def rehearsal(options: argparse.Namespace, folder: Path) -> Bench:
@@ -309,15 +294,14 @@ def rehearsal(options: argparse.Namespace, folder: Path) -> Bench:
     open_texts.make_up(folder / "data")
     options.data, options.results, options.seeds = folder / "data", folder / "results.json", options.seeds[:1]
     shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2}
-    larger = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 6, "num_attention_heads": 4}
-    return Bench(folder, 8000, shape, larger, 400, 128, 512, 512, 1000, questions=20)
+    return Bench(folder, 40_000, shape, 400, 128, 512, 512, 1000, questions=20)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("ablations"))
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
-    parser.add_argument("--tokens", type=int, default=3_000_000)
+    parser.add_argument("--tokens", type=int, default=4_000_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--shape", choices=list(SHAPES), default="tiny")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), metavar="NAME", default=list(VARIANTS))
