@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from clinical_modernbert.cli.main import main
+from clinical_modernbert.inference import Encoder, bulk
 from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, hf
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.tokenization import train
@@ -38,6 +39,28 @@ def test_vectors_come_in_the_order_of_the_file_and_refusals_are_told(model, note
     printed = capsys.readouterr()
     assert "7 vectors of 8, 1 records refused" in printed.out
     assert "line 8" in printed.err
+
+
+def test_an_interrupted_command_goes_on_to_the_same_bytes(model, notes, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bulk, "MAX_TEXTS", 2)
+    command = ["embed", str(model), str(notes), "-q", "-o"]
+    assert main([*command, str(tmp_path / "whole.parquet")]) == 0
+    encode, calls = Encoder.encode, []
+
+    def encode_twice(self, texts, **options):
+        calls.append(len(texts))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return encode(self, texts, **options)
+
+    monkeypatch.setattr(Encoder, "encode", encode_twice)
+    assert main([*command, str(tmp_path / "v.parquet")]) == 130
+    assert not (tmp_path / "v.parquet").exists()
+    assert main([*command, str(tmp_path / "v.parquet"), "--pooling", "cls", "--resume"]) == 1
+    assert "Leave out --resume" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "v.parquet"), "--resume"]) == 0
+    assert calls == [2, 2, 2, 2, 1]
+    assert (tmp_path / "v.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
 
 
 def test_the_input_and_existing_files_are_not_overwritten(model, notes, tmp_path, capsys):

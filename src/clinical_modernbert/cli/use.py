@@ -1,7 +1,6 @@
 """`cmbert embed`, `fill-mask`, `tag` and `classify`: a model at work."""
 
 import json
-import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from clinical_modernbert.cli.options import Device, Dtype, Json, Limit, Output, Overwrite, Unchecked
+from clinical_modernbert.cli.options import Device, Dtype, Json, Limit, Output, Overwrite, Resume, Unchecked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections import Counter
+    from collections.abc import Iterator, Mapping, Sequence
 
     from clinical_modernbert import formats
-    from clinical_modernbert.inference import Span, TaskEncoder
+    from clinical_modernbert.inference import Span, bulk
     from clinical_modernbert.sources import Document
+    from clinical_modernbert.sources.document import Record
 
-logger = logging.getLogger(__name__)
+_SECOND = "second"
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.")]
 Texts = Annotated[Path, typer.Argument(metavar="FILE", help="Texts: .jsonl(.gz), .csv(.gz), .parquet, .txt, or a folder of them.")]
@@ -37,6 +38,7 @@ def embed(
     device: Device = None,
     dtype: Dtype = "fp32",
     unchecked: Unchecked = False,
+    resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write one vector a text, of any length, to a Parquet file with the columns `id` and `vector`, in the order of the input.
@@ -45,19 +47,21 @@ def embed(
     """
     import polars as pl
 
-    from clinical_modernbert import atomic
-    from clinical_modernbert.cli.progress import progress
-    from clinical_modernbert.inference import Encoder
-    from clinical_modernbert.model import memory
+    from clinical_modernbert.inference import Encoder, bulk
 
     _refuse_existing(output, file, overwrite)
-    documents, refused = _texts(file, text_column, id_column, limit)
-    memory.keep_pages()
     encoder = Encoder.from_pretrained(model, device=device or "auto", dtype=dtype, unchecked=unchecked)
-    vectors = encoder.encode([document.text for document in documents], pooling=pooling, progress=progress)
-    frame = pl.DataFrame({"id": [document.id for document in documents], "vector": vectors})
-    atomic.write_file(output, frame.write_parquet)
-    sys.stdout.write(f"{output}: {len(documents):,} vectors of {vectors.shape[1]}, {refused:,} records refused\n")
+
+    def work(documents: "Sequence[Document]", path: Path) -> dict[str, int]:
+        vectors = encoder.encode([document.text for document in documents], pooling=pooling)
+        pl.DataFrame({"id": [document.id for document in documents], "vector": vectors}).write_parquet(path)
+        return {"vectors": len(documents)}
+
+    key = {"model": _weights(model), "pooling": pooling, "dtype": dtype, "text_column": text_column, "id_column": id_column, "limit": limit}
+    records = _records(file, text_column, id_column)
+    total = _run(file, records, work, bulk.joined_parquet, output, key, limit, resume, overwrite)
+    width = encoder.model.config.hidden_size
+    sys.stdout.write(f"{output}: {total['vectors']:,} vectors of {width}, {total['refused']:,} records refused\n")
 
 
 def fill_mask(
@@ -95,6 +99,7 @@ def tag(
     limit: Limit = None,
     device: Device = None,
     dtype: Dtype = "fp32",
+    resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write the spans that a fine-tuned tagger finds in each text, of any length, with their characters.
@@ -102,19 +107,26 @@ def tag(
     Example: cmbert tag tagger/ notes.jsonl -o tagged.jsonl
     """
     from clinical_modernbert import formats
-    from clinical_modernbert.cli.progress import progress
+    from clinical_modernbert.inference import TaskEncoder, bulk
 
     _refuse_existing(output, file, overwrite)
-    documents, refused = _texts(file, text_column, id_column, limit)
-    found = _task_encoder(model, device, dtype).tag([document.text for document in documents], progress=progress)
-    pairs = list(zip(documents, found, strict=True))
-    if form == "jsonl":
-        spans = [[{**asdict(span), "text": one.text[span.start : span.end]} for span in some] for one, some in pairs]
-        _write_lines(output, [{"id": one.id, "spans": some} for one, some in zip(documents, spans, strict=True)])
-    else:
-        annotated = (formats.AnnotatedDocument(one.id.replace("/", "_"), one.text, _annotations(one.text, some)) for one, some in pairs)
-        formats.write(annotated, output, form)
-    sys.stdout.write(f"{output}: {sum(map(len, found)):,} spans in {len(documents):,} texts, {refused:,} records refused\n")
+    encoder = TaskEncoder.from_pretrained(model, device=device or "auto", dtype=dtype)
+
+    def work(documents: "Sequence[Document]", path: Path) -> dict[str, int]:
+        found = encoder.tag([document.text for document in documents])
+        pairs = list(zip(documents, found, strict=True))
+        if form == "jsonl":
+            spans = [[{**asdict(span), "text": one.text[span.start : span.end]} for span in some] for one, some in pairs]
+            _write_lines(path, [{"id": one.id, "spans": some} for one, some in zip(documents, spans, strict=True)])
+        else:
+            annotated = (formats.AnnotatedDocument(one.id.replace("/", "_"), one.text, _annotations(one.text, some)) for one, some in pairs)
+            formats.write(annotated, path, form)
+        return {"spans": sum(map(len, found))}
+
+    key = {"model": _weights(model), "format": form, "dtype": dtype, "text_column": text_column, "id_column": id_column, "limit": limit}
+    join = {"jsonl": bulk.joined_bytes, "brat": bulk.joined_folders}.get(form, bulk.joined_files)
+    total = _run(file, _records(file, text_column, id_column), work, join, output, key, limit, resume, overwrite)
+    sys.stdout.write(f"{output}: {total['spans']:,} spans in {total['texts']:,} texts, {total['refused']:,} records refused\n")
 
 
 def classify(
@@ -127,24 +139,29 @@ def classify(
     limit: Limit = None,
     device: Device = None,
     dtype: Dtype = "fp32",
+    resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write each text's labels with their probabilities, the most probable first, a JSON object a line.
 
     Example: cmbert classify classifier/ notes.jsonl -o labels.jsonl
     """
-    from clinical_modernbert.cli.progress import progress
+    from clinical_modernbert.inference import TaskEncoder, bulk
 
     _refuse_existing(output, file, overwrite)
-    if second_column:
-        ids, texts, second = _pairs(file, text_column, second_column, id_column, limit)
-        refused = 0
-    else:
-        documents, refused = _texts(file, text_column, id_column, limit)
-        ids, texts, second = [one.id for one in documents], [one.text for one in documents], None
-    found = _task_encoder(model, device, dtype).classify(texts, second, progress=progress)
-    _write_lines(output, [{"id": one, "labels": labels} for one, labels in zip(ids, found, strict=True)])
-    sys.stdout.write(f"{output}: {len(texts):,} texts, {refused:,} records refused\n")
+    encoder = TaskEncoder.from_pretrained(model, device=device or "auto", dtype=dtype)
+
+    def work(documents: "Sequence[Document]", path: Path) -> dict[str, int]:
+        second = [str(document.metadata[_SECOND]) for document in documents] if second_column else None
+        found = encoder.classify([document.text for document in documents], second)
+        _write_lines(path, [{"id": one.id, "labels": labels} for one, labels in zip(documents, found, strict=True)])
+        return {}
+
+    columns = {"text_column": text_column, "second_column": second_column, "id_column": id_column}
+    records = _pairs(file, text_column, second_column, id_column) if second_column else _records(file, text_column, id_column)
+    key = {"model": _weights(model), "dtype": dtype, "limit": limit, **columns}
+    total = _run(file, records, work, bulk.joined_bytes, output, key, limit, resume, overwrite)
+    sys.stdout.write(f"{output}: {total['texts']:,} texts, {total['refused']:,} records refused\n")
 
 
 def _refuse_existing(output: Path, file: Path, overwrite: bool) -> None:
@@ -154,49 +171,55 @@ def _refuse_existing(output: Path, file: Path, overwrite: bool) -> None:
         raise ConfigError(f"{output} exists. Choose another --output" + ("." if overwrite else ", or pass --overwrite."))
 
 
-def _texts(file: Path, text_column: str, id_column: str | None, limit: int | None) -> "tuple[list[Document], int]":
-    """The texts of a file, and how many records were refused, each of which is told."""
-    from itertools import islice
+def _weights(model: Path) -> str:
+    from clinical_modernbert.model.hf import weights_sha256
 
-    from clinical_modernbert.errors import DataError
-    from clinical_modernbert.sources import Document, Files, Rejection
-
-    source = Files(file, text_column=text_column, id_column=id_column)
-    records = list(islice((record for path in source.files() for record in source.read(path)), limit))
-    documents = [record for record in records if isinstance(record, Document)]
-    refused = [record for record in records if isinstance(record, Rejection)]
-    for record in refused:
-        logger.warning("refused: %s (%s, %s)", record.reason, record.path, record.where)
-    if not documents:
-        raise DataError(f"no text could be read ({file}; {len(refused):,} records refused). Set --text-column, or correct the file.")
-    return documents, len(refused)
+    return weights_sha256(model)
 
 
-def _pairs(
-    file: Path, text_column: str, second_column: str, id_column: str | None, limit: int | None
-) -> tuple[list[str], list[str], list[str]]:
-    """Ids, first and second texts of a table."""
-    from itertools import islice
-
-    from clinical_modernbert.errors import DataError
-    from clinical_modernbert.tasks.user_data import table_rows
-
-    found = []
-    for name, where, row in islice(table_rows(file), limit):
-        missing = [column for column in (text_column, second_column, *([id_column] if id_column else [])) if row.get(column) in (None, "")]
-        if missing:
-            raise DataError(f"nothing in {' and '.join(missing)} ({where}). Correct the file, or name other columns.")
-        found.append((str(row[id_column]) if id_column else name, str(row[text_column]), str(row[second_column])))
-    ids, texts, second = (list(column) for column in zip(*found, strict=True)) if found else ([], [], [])
-    return ids, texts, second
-
-
-def _task_encoder(model: Path, device: str | None, dtype: Literal["fp32", "bf16", "int8"]) -> "TaskEncoder":
-    from clinical_modernbert.inference import TaskEncoder
+def _run(
+    file: Path,
+    records: "Iterator[Record]",
+    work: "bulk.Work",
+    join: "bulk.Join",
+    output: Path,
+    key: "Mapping[str, object]",
+    limit: int | None,
+    resume: bool,
+    overwrite: bool,
+) -> "Counter[str]":
+    """`bulk.run` on the records of `file`, which belongs to the key by its path, size and time."""
+    from clinical_modernbert.cli.progress import progress
+    from clinical_modernbert.inference import bulk
     from clinical_modernbert.model import memory
 
     memory.keep_pages()
-    return TaskEncoder.from_pretrained(model, device=device or "auto", dtype=dtype)
+    below = sorted(path for path in file.rglob("*") if not any(part.startswith(".") for part in path.relative_to(file).parts))
+    known = [(path, path.stat()) for path in (below if file.is_dir() else [file]) if path.is_file()]
+    key = {**key, "inputs": [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in known]}
+    return bulk.run(records, work, join, output, key, limit=limit, resume=resume, overwrite=overwrite, progress=progress)
+
+
+def _records(file: Path, text_column: str, id_column: str | None) -> "Iterator[Record]":
+    """The texts of a file, and the records that are none."""
+    from clinical_modernbert.sources import Files
+
+    source = Files(file, text_column=text_column, id_column=id_column)
+    return (record for path in source.files() for record in source.read(path))
+
+
+def _pairs(file: Path, text_column: str, second_column: str, id_column: str | None) -> "Iterator[Record]":
+    """The pairs of texts of a table, the second in the metadata."""
+    from clinical_modernbert.errors import DataError
+    from clinical_modernbert.sources import Document
+    from clinical_modernbert.tasks.user_data import table_rows
+
+    for name, where, row in table_rows(file):
+        missing = [column for column in (text_column, second_column, *([id_column] if id_column else [])) if row.get(column) in (None, "")]
+        if missing:
+            raise DataError(f"nothing in {' and '.join(missing)} ({where}). Correct the file, or name other columns.")
+        id = str(row[id_column]) if id_column else name
+        yield Document(id, str(row[text_column]), "files", "credentialed", metadata={_SECOND: str(row[second_column])})
 
 
 def _annotations(text: str, spans: "Sequence[Span]") -> "tuple[formats.Span, ...]":
@@ -205,7 +228,5 @@ def _annotations(text: str, spans: "Sequence[Span]") -> "tuple[formats.Span, ...
     return tuple(formats.Span.over(text, f"T{n}", span.label, (span.start, span.end)) for n, span in enumerate(spans, start=1))
 
 
-def _write_lines(output: Path, items: list[dict[str, Any]]) -> None:
-    from clinical_modernbert import atomic
-
-    atomic.write_text(output, "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items))
+def _write_lines(path: Path, items: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items), encoding="utf-8")
