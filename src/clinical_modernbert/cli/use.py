@@ -1,4 +1,4 @@
-"""`cmbert embed`, `fill-mask`, `tag` and `classify`: a model at work."""
+"""`cmbert embed`, `fill-mask`, `tag`, `classify`, `index` and `search`: a model at work."""
 
 import json
 import sys
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from clinical_modernbert.sources.document import Record
 
 _SECOND = "second"
+_SHOWN = 100
+"""Characters of a text that was found."""
+
+index = typer.Typer(help="Texts to search.", no_args_is_help=True)
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.")]
 Texts = Annotated[Path, typer.Argument(metavar="FILE", help="Texts: .jsonl(.gz), .csv(.gz), .parquet, .txt, or a folder of them.")]
@@ -164,6 +168,67 @@ def classify(
     sys.stdout.write(f"{output}: {total['texts']:,} texts, {total['refused']:,} records refused\n")
 
 
+@index.command("build")
+def build_index(
+    model: Model,
+    file: Texts,
+    output: Output,
+    keep_texts: Annotated[bool, typer.Option("--keep-texts", help="Keep the texts in the index, so that a search shows them.")] = False,
+    use_faiss: Annotated[
+        bool, typer.Option("--faiss", help="Add a graph of faiss: faster on millions of texts, a few are missed.")
+    ] = False,
+    text_column: TextColumn = "text",
+    id_column: IdColumn = None,
+    limit: Limit = None,
+    device: Device = None,
+    dtype: Dtype = "fp32",
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the vectors of texts of any length into a folder that `cmbert search` looks into.
+
+    Example: cmbert index build model/ notes.jsonl -o index/
+    """
+    from itertools import islice
+
+    from clinical_modernbert.cli.progress import progress
+    from clinical_modernbert.inference import Encoder, Index
+    from clinical_modernbert.model import memory
+
+    _refuse_existing(output, file, overwrite)
+    memory.keep_pages()
+    encoder = Encoder.from_pretrained(model, device=device or "auto", dtype=dtype)
+    key = {"dtype": dtype, "text_column": text_column, "id_column": id_column, "limit": limit, "inputs": _inputs(file)}
+    records = islice(_records(file, text_column, id_column), limit)
+    how = {"keep_texts": keep_texts, "use_faiss": use_faiss, "resume": resume, "overwrite": overwrite}
+    made = Index.build(encoder, records, output, key=key, **how, progress=progress)
+    sys.stdout.write(f"{output}: {len(made):,} texts\n")
+
+
+def search(
+    model: Model,
+    folder: Annotated[Path, typer.Argument(metavar="INDEX", help="A folder of `cmbert index build`, made with this model.")],
+    query: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for.")],
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="How many texts.")] = 10,
+    device: Device = None,
+    dtype: Dtype = "fp32",
+    as_json: Json = False,
+) -> None:
+    """Print the texts of an index that are nearest to a text, by the cosine of their vectors.
+
+    Example: cmbert search model/ index/ "chest pain on exertion"
+    """
+    from clinical_modernbert.inference import Encoder, Index
+
+    (hits,) = Index.open(folder).search(Encoder.from_pretrained(model, device=device or "auto", dtype=dtype), [query], top_k)
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(hit) for hit in hits], ensure_ascii=False, indent=2) + "\n")
+        return
+    for hit in hits:
+        shown = "" if hit.text is None else "  " + " ".join(hit.text[:_SHOWN].split())
+        sys.stdout.write(f"{hit.score:7.4f}  {hit.id}{shown}\n")
+
+
 def _refuse_existing(output: Path, file: Path, overwrite: bool) -> None:
     from clinical_modernbert.errors import ConfigError
 
@@ -188,16 +253,21 @@ def _run(
     resume: bool,
     overwrite: bool,
 ) -> "Counter[str]":
-    """`bulk.run` on the records of `file`, which belongs to the key by its path, size and time."""
+    """`bulk.run` on the records of `file`, which belongs to the key."""
     from clinical_modernbert.cli.progress import progress
     from clinical_modernbert.inference import bulk
     from clinical_modernbert.model import memory
 
     memory.keep_pages()
+    key = {**key, "inputs": _inputs(file)}
+    return bulk.run(records, work, join, output, key, limit=limit, resume=resume, overwrite=overwrite, progress=progress)
+
+
+def _inputs(file: Path) -> list[list[str | int]]:
+    """Path, size and time of every file at a place."""
     below = sorted(path for path in file.rglob("*") if not any(part.startswith(".") for part in path.relative_to(file).parts))
     known = [(path, path.stat()) for path in (below if file.is_dir() else [file]) if path.is_file()]
-    key = {**key, "inputs": [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in known]}
-    return bulk.run(records, work, join, output, key, limit=limit, resume=resume, overwrite=overwrite, progress=progress)
+    return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in known]
 
 
 def _records(file: Path, text_column: str, id_column: str | None) -> "Iterator[Record]":

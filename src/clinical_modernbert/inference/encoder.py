@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from clinical_modernbert.model.init import initialize
 from clinical_modernbert.model.task_folder import TASK_ARCHITECTURES, architecture
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import SPECIAL_TOKENS_PER_SEQUENCE, Tokenizer
+
+if TYPE_CHECKING:
+    from clinical_modernbert.inference.index import Hit, Index
 
 Pooling = Literal["mean", "cls"]
 
@@ -163,6 +166,28 @@ class Encoder:
                         sums[piece.text], counts[piece.text] = hidden[0], 1
                 advance(sum(len(piece.ids) for piece in batch))
         return (sums / np.maximum(counts, 1)).astype(np.float32)
+
+    def similarity(self, first: Sequence[str], second: Sequence[str], *, progress: Progress = silent) -> npt.NDArray[np.float32]:
+        """Cosines of the vectors of each of `first` with those of each of `second`: (len(first), len(second))."""
+        one, other = (self.encode(texts, progress=progress) for texts in (first, second))
+        norms = np.linalg.norm(one, axis=1)[:, None] * np.linalg.norm(other, axis=1)
+        found: npt.NDArray[np.float32] = one @ other.T / np.maximum(norms, 1e-12)
+        return found
+
+    def search(self, index: "Index", queries: Sequence[str], *, top_k: int = 10) -> "list[list[Hit]]":
+        """The texts of `index` that are nearest to each query; see `Index.search`."""
+        return index.search(self, queries, top_k)
+
+    @cached_property
+    def weights(self) -> str:
+        """SHA-256 of the weights, in hexadecimal.
+
+        Raises:
+            ConfigError: the encoder was not loaded from a folder.
+        """
+        if self.folder is None:
+            raise ConfigError("only an encoder that was loaded from a folder can make an index. Use Encoder.from_pretrained(folder).")
+        return hf.weights_sha256(self.folder)
 
     def fill_mask(self, text: str, *, top_k: int = 5) -> list[Prediction]:
         """The `top_k` most probable tokens for the one `[MASK]` in `text`, most probable first.
