@@ -169,10 +169,8 @@ class Encoder:
 
     def similarity(self, first: Sequence[str], second: Sequence[str], *, progress: Progress = silent) -> npt.NDArray[np.float32]:
         """Cosines of the vectors of each of `first` with those of each of `second`: (len(first), len(second))."""
-        one, other = (self.encode(texts, progress=progress) for texts in (first, second))
-        norms = np.linalg.norm(one, axis=1)[:, None] * np.linalg.norm(other, axis=1)
-        found: npt.NDArray[np.float32] = one @ other.T / np.maximum(norms, 1e-12)
-        return found
+        one, other = (unit(self.encode(texts, progress=progress)) for texts in (first, second))
+        return one @ other.T
 
     def search(self, index: "Index", queries: Sequence[str], *, top_k: int = 10) -> "list[list[Hit]]":
         """The texts of `index` that are nearest to each query; see `Index.search`."""
@@ -245,6 +243,12 @@ class Encoder:
         ):
             hidden = self._encode(*self._packed(sequences)).float().cpu().numpy()
         return np.split(hidden, np.cumsum([len(ids) for ids in sequences])[:-1])
+
+
+def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The vectors (N, hidden), each of length 1."""
+    found: npt.NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return found
 
 
 def _batches(pieces: Sequence[_Piece], max_tokens: int) -> Iterator[list[_Piece]]:

@@ -14,7 +14,7 @@ import polars as pl
 from clinical_modernbert import atomic
 from clinical_modernbert.errors import ConfigError, DataError
 from clinical_modernbert.inference import bulk
-from clinical_modernbert.inference.encoder import Encoder, Pooling
+from clinical_modernbert.inference.encoder import Encoder, Pooling, unit
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.sources.document import Document, Record
 
@@ -77,7 +77,7 @@ class Index:
 
         def work(documents: Sequence[Document], path: Path) -> dict[str, int]:
             texts = [document.text for document in documents]
-            columns: dict[str, Any] = {"id": [document.id for document in documents], "vector": _unit(encoder.encode(texts))}
+            columns: dict[str, Any] = {"id": [document.id for document in documents], "vector": unit(encoder.encode(texts))}
             pl.DataFrame(columns | ({"text": texts} if keep_texts else {})).write_parquet(path)
             return {}
 
@@ -139,7 +139,7 @@ class Index:
         if encoder.weights != self.weights:
             made, given = self.weights[:16], encoder.weights[:16]
             raise ConfigError(f"this index was made by another model ({self.folder}: {made}, given {given}). Build it with this one.")
-        asked = _unit(encoder.encode(queries, pooling=self.pooling))
+        asked = unit(encoder.encode(queries, pooling=self.pooling))
         scores, places = self._nearest(asked, min(top_k, len(self)))
         table = pl.read_parquet(self.folder / "texts.parquet")[np.unique(places)]
         row_of = {int(place): row for row, place in enumerate(np.unique(places))}
@@ -155,10 +155,9 @@ class Index:
     def _nearest(self, asked: Floats, count: int) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Cosines and places (queries, count), highest first; of equal ones the one that stands first."""
         if (self.folder / "graph.faiss").exists():
-            graph = self._graph
-            scores, places = graph.search(asked, count)
+            scores, places = self._graph.search(asked, count)
             return scores, places
-        best = np.full((len(asked), 0), 0, np.float32), np.zeros((len(asked), 0), np.int64)
+        best = np.zeros((len(asked), 0), np.float32), np.zeros((len(asked), 0), np.int64)
         for first in range(0, len(self), _AT_ONCE):
             found = asked @ self.vectors[first : first + _AT_ONCE].T
             scores = np.concatenate([best[0], found], 1)
@@ -190,8 +189,3 @@ def _write_graph(vectors: Floats, path: Path) -> None:
     for first in range(0, len(vectors), _AT_ONCE):
         graph.add(np.ascontiguousarray(vectors[first : first + _AT_ONCE]))
     faiss.write_index(graph, str(path))
-
-
-def _unit(vectors: Floats) -> Floats:
-    found: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return found

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.inference import Encoder
+from clinical_modernbert.inference.encoder import unit
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tasks.examples import Retrieval
 from clinical_modernbert.tasks.metrics import Means, ranking
@@ -22,15 +22,10 @@ def rank(encoder: Encoder, data: Retrieval, progress: Progress = silent) -> Mean
     if not asked:
         raise DataError("no question has an answer. Check the data set.")
     texts = list(data.texts)
-    vectors = _unit(encoder.encode(list(data.texts.values()), progress=progress))
-    questions = _unit(encoder.encode([data.questions[question] for question in asked], progress=progress))
+    vectors = unit(encoder.encode(list(data.texts.values()), progress=progress))
+    questions = unit(encoder.encode([data.questions[question] for question in asked], progress=progress))
     ranked: list[Sequence[str]] = []
     for first in range(0, len(asked), _QUESTIONS_AT_ONCE):
         scores = questions[first : first + _QUESTIONS_AT_ONCE] @ vectors.T
         ranked += [[texts[place] for place in row] for row in np.argsort(-scores, 1, kind="stable")[:, :_RANKED]]
     return ranking(ranked, [data.relevant[question] for question in asked])
-
-
-def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    unit: npt.NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return unit
