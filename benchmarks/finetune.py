@@ -36,19 +36,16 @@ from typing import Any
 import numpy as np
 import torch
 
+import made_up_model
 import open_texts
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.model import hf, memory
-from clinical_modernbert.model.config import ModernBertConfig
-from clinical_modernbert.model.heads import ModernBertForMaskedLM
-from clinical_modernbert.model.init import initialize
 from clinical_modernbert.model.task_model import TaskModel
 from clinical_modernbert.tasks import catalogue
 from clinical_modernbert.tasks.examples import LabelledText, Splits
 from clinical_modernbert.tasks.problems import Labelling, problem_of
 from clinical_modernbert.tasks.training import Encoded, FinetuneSettings, predict, train
 from clinical_modernbert.tokenization import Tokenizer
-from clinical_modernbert.tokenization import train as train_tokenizer
 from side_by_side import THREADS
 from sittings import Results, machine, packages
 
@@ -235,18 +232,11 @@ def rehearsal(folder: Path, threads: int) -> dict[str, Job]:
     open_texts.make_up(folder / "data", 200)
     with gzip.open(folder / "data" / "articles" / "articles.jsonl.gz", "rt", encoding="utf-8") as file:
         texts = [paragraph for line in file for section in json.loads(line)["body"] for paragraph in section["paragraphs"]]
-    tokenizer = train_tokenizer(texts, 400)
-    special = {"pad_token_id": tokenizer.pad_id, "cls_token_id": tokenizer.cls_id, "sep_token_id": tokenizer.sep_id}
-    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 1024}
-    ends = {"bos_token_id": tokenizer.cls_id, "eos_token_id": tokenizer.sep_id}
-    model = ModernBertForMaskedLM(ModernBertConfig(vocab_size=len(tokenizer), **shape, **special, **ends))
-    initialize(model, 0)
-    hf.save(model, folder / "model")
-    tokenizer.save(folder / "model", 1024)
+    made_up_model.write(folder / "model", texts, 1024)
     short = [LabelledText(str(number), text[:200], ("ab"[number % 2],)) for number, text in enumerate(texts)]
     settings = FinetuneSettings(peak_lr=1e-3, epochs=1, batch_size=8, row_tokens=1024)
     sentences = Splits(short[:40], short[40:60], short[60:80])
-    long = documents(folder / "data", tokenizer, {"train": 18, "dev": 9, "test": 9}, 1024)
+    long = documents(folder / "data", Tokenizer.load(folder / "model"), {"train": 18, "dev": 9, "test": 9}, 1024)
     job = Job(folder / "model", sentences, settings, threads)
     return {"sentences": job, "documents": replace(job, splits=long)}
 

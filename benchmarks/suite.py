@@ -22,17 +22,13 @@ from pathlib import Path
 
 import torch
 
+import made_up_model
 import open_texts
 from clinical_modernbert import api, atomic
 from clinical_modernbert.cli.progress import progress
-from clinical_modernbert.model import hf
-from clinical_modernbert.model.config import ModernBertConfig
-from clinical_modernbert.model.heads import ModernBertForMaskedLM
-from clinical_modernbert.model.init import initialize
 from clinical_modernbert.tasks import results
 from clinical_modernbert.tasks.evaluate import EvaluateSettings
 from clinical_modernbert.tasks.training import FinetuneSettings
-from clinical_modernbert.tokenization import train as train_tokenizer
 from open_model import installed_yardstick
 from side_by_side import THREADS
 from sittings import machine, packages
@@ -99,15 +95,8 @@ def rehearsal(folder: Path) -> Suite:
     """Two tiny models, sections of made-up articles, and one table of codes."""
     open_texts.make_up(folder / "data", 400)
     texts = [f"{name} of the {part}" for name in ("Abnormality", "Fracture", "Disease") for part in ("heart", "femur", "lung")]
-    tokenizer = train_tokenizer(texts * 20, 300)
-    special = {"pad_token_id": tokenizer.pad_id, "cls_token_id": tokenizer.cls_id, "sep_token_id": tokenizer.sep_id}
-    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 256}
-    ends = {"bos_token_id": tokenizer.cls_id, "eos_token_id": tokenizer.sep_id}
     for seed, name in enumerate(LEARNING_RATES):
-        model = ModernBertForMaskedLM(ModernBertConfig(vocab_size=len(tokenizer), **shape, **special, **ends))
-        initialize(model, seed)
-        hf.save(model, folder / name)
-        tokenizer.save(folder / name, 256)
+        made_up_model.write(folder / name, texts * 20, 256, seed)
     models = {name: folder / name for name in LEARNING_RATES}
     return Suite(models, folder / "data", ("article-roles", "icd10cm-terms"), ("article-roles",), (), (2, 1), 1)
 
