@@ -61,6 +61,7 @@ FIRST_SHARE = 0.75
 """Of a variant's tokens, in the first stage."""
 SHAPES = {
     "tiny": {"hidden_size": 192, "intermediate_size": 288, "num_hidden_layers": 6, "num_attention_heads": 3},
+    "mini": {"hidden_size": 256, "intermediate_size": 384, "num_hidden_layers": 8, "num_attention_heads": 4},
     "small": {"hidden_size": 384, "intermediate_size": 576, "num_hidden_layers": 14, "num_attention_heads": 6},
 }
 
@@ -142,7 +143,11 @@ class Bench:
 
 
 def prepare(bench: Bench, data: Path) -> None:
-    """The corpora and tokenizers, made once."""
+    """The corpora and tokenizers, made once; once made, they may be taken elsewhere."""
+    if (bench.tokenizer(ARTICLES) / "tokenizer.json").exists():
+        return
+    if not data.is_dir():
+        sys.exit(f"error: no public sample data ({data}). Give its folder with --data.")
     texts, tables = open_texts.notes_and_articles(data), open_texts.code_tables(data)
     corpus = _build(bench.folder / "corpus", [*texts, *tables])
     _build(bench.folder / "notes-and-codes", [source for source in [*texts, *tables] if source.name not in ARTICLES])
@@ -323,8 +328,6 @@ def main() -> None:
     logging.getLogger("clinical_modernbert").setLevel(logging.INFO)
     with tempfile.TemporaryDirectory() as folder:
         bench = rehearsal(options, Path(folder)) if options.rehearse else open_bench(options)
-        if not options.data.is_dir():
-            sys.exit(f"error: no public sample data ({options.data}). Give its folder with --data.")
         prepare(bench, options.data)
         settings = {
             "tokens": bench.tokens,

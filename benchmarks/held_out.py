@@ -10,6 +10,7 @@ from clinical_modernbert.batching import CodeEntries, PackedBatch, TokenStore
 from clinical_modernbert.corpus import Corpus
 from clinical_modernbert.corpus.records import Split
 from clinical_modernbert.model import hf
+from clinical_modernbert.model.device import choose_device
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.pretraining.objective import TALLIED, Scores, masked_loss, summarise, tally
 from clinical_modernbert.pretraining.settings import PhaseSettings, ValidationSettings
@@ -25,7 +26,7 @@ def measure(
     folder: Path, corpus: Corpus, rows: Mapping[str, int], batch_tokens: int, max_tokens_per_source: int, questions: int
 ) -> dict[str, float]:
     """All figures of the model in `folder`; `rows` maps the ending of a figure's name to the length of the rows it is measured in."""
-    model, tokenizer = hf.load(folder), Tokenizer.load(folder)
+    model, tokenizer = hf.load(folder).to(choose_device("auto")), Tokenizer.load(folder)
     figures = {"parameters": float(sum(parameter.numel() for parameter in model.parameters()))}
     store = TokenStore.open(corpus, "validation", tokenizer)
     settings = ValidationSettings(max_tokens_per_source=max_tokens_per_source)
@@ -92,4 +93,4 @@ def _answers(model: ModernBertForMaskedLM, tokenizer: Tokenizer, asked: Sequence
 
 def _scores(model: ModernBertForMaskedLM, batch: PackedBatch) -> Scores:
     with torch.inference_mode():
-        return masked_loss(model, batch, torch.device("cpu"))[1]
+        return masked_loss(model, batch, next(model.parameters()).device)[1]

@@ -1,6 +1,7 @@
 """The open model: the package's own commands on public text, then what its long context is worth.
 
-    python benchmarks/open_model.py -o open-model/ [--data ../shared/data]
+    python benchmarks/open_model.py -o open-model/ [--data ../shared/data] [--recipes benchmarks/open_model/gpu]
+    python benchmarks/open_model.py -o open-model/ --until training        the rest may be done elsewhere, with the folder brought there
 
 Writes OUTPUT/{corpus,run,aligned,model,report,analysis} and benchmarks/results/open_model{,_alignment}.json. A run that was
 interrupted goes on. The model is that of the alignment; the context is measured on the one before.
@@ -137,21 +138,41 @@ def measure_context(run: Run, corpus: Corpus, tokenizer: Tokenizer) -> dict[str,
     return result
 
 
-def align(output: Path, limit: list[object], data: Path, yardstick: Path | None, results: Path) -> Run:
-    """Align the masked model, and lay the curve of its retrieval over time beside the yardstick's."""
+def build(output: Path, data: Path) -> None:
+    """The corpus, of what lies in `data`."""
+    config = output / "corpus.yaml"
+    config.write_text((HERE / "open_model" / "corpus.yaml").read_text().replace("DATA", str(data.resolve())))
+    cmbert("corpus", "build", config, "-o", output / "corpus")
+
+
+def train(output: Path, recipes: Path, limit: list[object]) -> None:
+    """Train the masked model, then align it, and follow how its retrieval grows."""
+    where = ("--corpus", output / "corpus", "--resume", *limit)
+    cmbert("pretrain", "--recipe", recipes / "recipe.yaml", "-o", output / "run", *where)
     recipe = output / "alignment.yaml"
-    recipe.write_text((HERE / "open_model" / "alignment.yaml").read_text().replace("MODEL", str(Run(output / "run").model.resolve())))
-    cmbert("pretrain", "--recipe", recipe, "--corpus", output / "corpus", "-o", output / "aligned", "--resume", *limit)
-    run, corpus = Run(output / "aligned"), Corpus.open(output / "corpus")
+    recipe.write_text((recipes / "alignment.yaml").read_text().replace("MODEL", str(output / "run" / "checkpoints" / "latest" / "model")))
+    cmbert("pretrain", "--recipe", recipe, "-o", output / "aligned", *where)
+    atomic.write_json(output / "curve.json", curve(Run(output / "aligned"), Corpus.open(output / "corpus")))
+
+
+def curve(run: Run, corpus: Corpus) -> list[dict[str, float]]:
+    """How well each checkpoint finds held-out HPO terms."""
     (hpo,) = read_tables(HpoTerms(), corpus.manifest.settings["held_out_concepts"], corpus.manifest.settings["seed"])
     steps = [line for line in run.metrics() if "learning_rate" in line]
-    curve = []
+    points = []
     for path in sorted((run.folder / "checkpoints").glob("step_*")):
         encoder = Encoder.from_pretrained(path / "model")
         found = analyze_codes(hpo, [Contender(MODEL, (encoder.encode,))], max_mapped=0).figures[MODEL].estimates
         tokens = read_state(path).tokens
         figures = {name: round(found[name].value, 4) for name in ("mrr", "r10", "pair_auc")}
-        curve.append({"minutes": step_minutes([line for line in steps if line["tokens"] <= tokens]), "tokens": tokens, **figures})
+        points.append({"minutes": step_minutes([line for line in steps if line["tokens"] <= tokens]), "tokens": tokens, **figures})
+    return points
+
+
+def compare(output: Path, data: Path, yardstick: Path | None, results: Path) -> Run:
+    """The aligned model on code tables, beside the masked one and the yardstick."""
+    run = Run(output / "aligned")
+    steps = [line for line in run.metrics() if "learning_rate" in line]
     references = [part for folder in (Run(output / "run").model, *([yardstick] if yardstick else [])) for part in ("--reference", folder)]
     tables = [
         part for table in ("hpo", "icd10cm", f"cms-icd9={data / 'codes' / 'CMS32_DESC_LONG_DX.txt.gz'}") for part in ("--table", table)
@@ -162,13 +183,13 @@ def align(output: Path, limit: list[object], data: Path, yardstick: Path | None,
     names = ("tokens", "validation_loss", "validation_alignment_loss", "validation_alignment_top1")
     result = {
         "format_version": 1,
-        "curve": curve,
+        "curve": json.loads((output / "curve.json").read_text()),
         "validation": [{name: line[name] for name in names} for line in validated],
         "minutes_of_training_steps": step_minutes(steps),
         **json.loads((output / "analysis" / "metrics.json").read_text()),
     }
     atomic.write_json(results / "open_model_alignment.json", result)
-    print(json.dumps({"curve": curve, "validation": result["validation"]}, indent=2))
+    print(json.dumps({"curve": result["curve"], "validation": result["validation"]}, indent=2))
     return run
 
 
@@ -178,24 +199,9 @@ def installed_yardstick() -> Path | None:
     return Path(spec.submodule_search_locations[0]) / "model" if spec and spec.submodule_search_locations else None
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-o", "--output", type=Path, default=Path("open-model"))
-    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
-    parser.add_argument("--results", type=Path, default=HERE / "results")
-    parser.add_argument("--limit", type=int, help="tokens of each phase at most, for a rehearsal")
-    options = parser.parse_args()
-    if not options.data.is_dir():
-        sys.exit(f"error: no public sample data ({options.data}). Give its folder with --data.")
-    began = time.monotonic()
-    options.output.mkdir(parents=True, exist_ok=True)
-    config = options.output / "corpus.yaml"
-    config.write_text((HERE / "open_model" / "corpus.yaml").read_text().replace("DATA", str(options.data.resolve())))
-    cmbert("corpus", "build", config, "-o", options.output / "corpus")
-    limit = ["--limit", options.limit] if options.limit else []
-    recipe = HERE / "open_model" / "recipe.yaml"
-    cmbert("pretrain", "--recipe", recipe, "--corpus", options.output / "corpus", "-o", options.output / "run", "--resume", *limit)
-    run, corpus = Run(options.output / "run"), Corpus.open(options.output / "corpus")
+def report(output: Path, data: Path, results: Path, began: float) -> None:
+    """What the run was, what its context is worth, how the aligned model does on code tables, and the model to be used."""
+    run, corpus = Run(output / "run"), Corpus.open(output / "corpus")
     encoder = Encoder.from_pretrained(run.model)
     metrics = run.metrics()
     training = [line for line in metrics if "loss" in line]
@@ -231,14 +237,38 @@ def main() -> None:
         "context": measure_context(run, corpus, encoder.tokenizer),
         "minutes_of_this_call": round((time.monotonic() - began) / 60, 1),
     }
-    atomic.write_json(options.results / "open_model.json", result)
-    aligned = align(options.output, limit, options.data, installed_yardstick(), options.results)
-    cmbert("export", "hf", aligned.model, "-o", options.output / "model", "--overwrite")
-    encoder = Encoder.from_pretrained(options.output / "model")
+    atomic.write_json(results / "open_model.json", result)
+    aligned = compare(output, data, installed_yardstick(), results)
+    cmbert("export", "hf", aligned.model, "-o", output / "model", "--overwrite")
+    encoder = Encoder.from_pretrained(output / "model")
     cloze = [Cloze(text, encoder.fill_mask(text, top_k=3)) for text in CLOZE]
-    write_report(run, corpus.manifest, options.output / "report", summary={k: v for k, v in summary.items() if "/" not in k}, cloze=cloze)
+    write_report(run, corpus.manifest, output / "report", summary={k: v for k, v in summary.items() if "/" not in k}, cloze=cloze)
     print(json.dumps({"summary": summary, "context": result["context"]}, indent=2))
-    print(f"Report: {options.output}/report/index.html    Model: {options.output}/model")
+    print(f"Report: {output}/report/index.html    Model: {output}/model")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path, default=Path("open-model"))
+    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+    parser.add_argument("--recipes", type=Path, default=HERE / "open_model" / "cpu", help="a folder with recipe.yaml and alignment.yaml")
+    parser.add_argument("--until", choices=("corpus", "training", "report"), default="report")
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--limit", type=int, help="tokens of each phase at most, for a rehearsal")
+    options = parser.parse_args()
+    began, output = time.monotonic(), options.output.resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    if not (output / "corpus" / "manifest.json").exists():
+        if not options.data.is_dir():
+            sys.exit(f"error: no public sample data ({options.data}). Give its folder with --data.")
+        build(output, options.data)
+    if options.until == "corpus":
+        return
+    if not (output / "curve.json").exists():
+        train(output, options.recipes, ["--limit", options.limit] if options.limit else [])
+    if options.until == "training":
+        return
+    report(output, options.data, options.results, began)
 
 
 if __name__ == "__main__":

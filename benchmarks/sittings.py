@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from clinical_modernbert import atomic
 
 Figures = dict[str, Any]
@@ -18,7 +20,9 @@ def machine(threads: int) -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
+        **gpu,
         "processor": named[0] if named else platform.processor(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": threads,

