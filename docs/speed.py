@@ -46,6 +46,8 @@ def speed_page() -> str:
             pretrain_table(pretrain, "contenders"),
             "What the settings `precision`, `compiled` and `checkpoint_activations` change, in a run of their own:\n",
             pretrain_table(pretrain, "modes"),
+            "## On a GPU\n",
+            gpu_section(),
             "## Tokenizing\n",
             f"`benchmarks/tokenizer_speed.py`; {tokenizer['documents']:,} {tokenizer['measured_on']} with ModernBERT's own vocabulary, "
             f"{tokenizer['threads']} cores; {tokenizer['documents_with_other_ids']} documents have other ids than from transformers.\n",
@@ -112,6 +114,27 @@ def pretrain_table(pretrain: dict[str, Any], group: str) -> str:
             share, memory = cell["share_of_fp32_matrix_rate"], cell["peak_memory_gib"]
             rows.append([name, f"{cell['tokens_per_second']:,.0f}", f"{share:.2f}", f"{memory:.1f}"])
     return table(["", "tokens a second", "share of the fp32 matrix rate", "peak memory, GiB"], rows)
+
+
+def gpu_section() -> str:
+    """Pretraining and encoding on a CUDA device."""
+    found = read("gpu")
+    rows_of = " and ".join(f"{rows} rows to {work}" for work, rows in found["rows"].items())
+    parts = [
+        f"`benchmarks/gpu.py`; one {found['device']}, torch {found['torch']}; {found['measured_on']}. {rows_of.capitalize()} go through a model "
+        "at once, each of 8,192 tokens. Real tokens a second, the share of the device's own bfloat16 matrix rate, and peak memory in GiB.\n"
+    ]
+    for work, workloads in found["results"].items():
+        names = list(dict.fromkeys(name for cells in workloads.values() for name in cells))
+        rows = [[name, *(_gpu_cell(cells.get(name, {})) for cells in workloads.values())] for name in names]
+        parts.append(table([f"to {work}", *workloads], rows))
+    return "\n".join(parts)
+
+
+def _gpu_cell(cell: dict[str, Any]) -> str:
+    if "error" in cell:
+        return "out of memory" if "OutOfMemory" in cell["error"] else "failed"
+    return f"{cell['tokens_per_second']:,}, {cell['share_of_bf16_matrix_rate']:.0%}, {cell['peak_memory_gib']:.1f}" if cell else "-"
 
 
 def int8_section() -> str:

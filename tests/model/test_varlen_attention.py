@@ -86,7 +86,7 @@ def test_the_kernel_equals_the_definition_forward_and_backward(dtype):
     for name, model in models.items():
         with torch.autocast("cuda", dtype, enabled=name == "varlen"):
             outs[name] = model.encode(ids.cuda(), cu_seqlens, longest)
-        outs[name].float().square().mean().backward()
+        outs[name].float().square().sum().backward()  # of a mean, float16 would lose most gradients below its smallest number
     assert torch.nn.functional.cosine_similarity(outs["varlen"].float(), outs["reference"]).min() > 0.999
     for (name, ours), theirs in zip(models["varlen"].named_parameters(), models["reference"].parameters(), strict=True):
         if theirs.grad is not None and ours.ndim > 1:
