@@ -16,11 +16,13 @@ from typing import Protocol
 class Progress(Protocol):
     """Opens one line of progress; the value it yields is called with how many more units are done."""
 
-    def __call__(self, description: str, total: int | None = None, unit: str = "") -> AbstractContextManager[Callable[[int], None]]:
-        """Begin `description`; `total` is None where it is not known beforehand."""
+    def __call__(
+        self, description: str, total: int | None = None, unit: str = "", before: int = 0
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """Begin `description`; `total` is None where it is not known beforehand; `before` units were done by an earlier run."""
 
 
 @contextmanager
-def silent(description: str, total: int | None = None, unit: str = "") -> Iterator[Callable[[int], None]]:
+def silent(description: str, total: int | None = None, unit: str = "", before: int = 0) -> Iterator[Callable[[int], None]]:
     """Progress that nobody watches."""
     yield lambda done: None

@@ -42,5 +42,9 @@ def test_an_unknown_total_has_no_remaining_time() -> None:
     assert amount(1000, None, "documents", 4) == "1,000 documents, 250/s, 4 s"
 
 
+def test_what_an_earlier_run_did_is_shown_and_not_taken_for_speed() -> None:
+    assert amount(900, 1000, "documents", 4, before=700) == "900 of 1,000 documents, 50/s, 2 s left"
+
+
 def test_nothing_done_yet_divides_by_nothing() -> None:
     assert amount(0, 5, "", 0) == "0 of 5, 0/s"

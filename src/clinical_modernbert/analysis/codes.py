@@ -218,4 +218,4 @@ def tsne(vectors: Vectors, seed: int) -> npt.NDArray[np.float64]:
 
 
 def _titled(progress: Progress, name: str) -> Progress:
-    return lambda description, total=None, unit="": progress(f"{description} ({name})", total, unit)
+    return lambda description, total=None, unit="", before=0: progress(f"{description} ({name})", total, unit, before)

@@ -58,8 +58,8 @@ def run_all(tasks: Sequence[Task], executor: Executor, title: str, progress: Pro
     found = {position: result for position, task in enumerate(tasks) if (result := task.finished()) is not None}
     waiting = [position for position in range(len(tasks)) if position not in found]
     outcomes: dict[int, Outcome] = dict(found)
-    with progress(title, total=total, unit=tasks[0].unit if tasks else "") as advance:
-        advance(sum(_done(outcome) for outcome in found.values()))
+    before = sum(_done(outcome) for outcome in found.values())
+    with progress(title, total, tasks[0].unit if tasks else "", before) as advance:
         with _Meter([tasks[position] for position in waiting], advance) as meter:
             for position, outcome in executor.run([tasks[position] for position in waiting]):
                 outcomes[waiting[position]] = outcome

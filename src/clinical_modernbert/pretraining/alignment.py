@@ -6,6 +6,7 @@ The loss is multi-positive InfoNCE over all 2B texts of a batch of B pairs; mask
 # T tokens, S texts, D hidden
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -132,6 +133,8 @@ class AlignmentPhase(MaskedPhase):
         self._settings = settings
         self._weight = settings.masked_weight
         self._pairs = self._pair_loader("train", number)
+        self._pair_pool = ThreadPoolExecutor(1, thread_name_prefix="pairs") if run.recipe.loader_threads else None
+        self._next_pairs: tuple[Cursor, Future[tuple[PairBatch, Cursor]]] | None = None
         self._held_out = self._validation_batches(self._pair_loader("validation", number))
 
     def begin(self) -> None:
@@ -157,7 +160,7 @@ class AlignmentPhase(MaskedPhase):
     def step(self, state: RunState) -> Taken:
         """Add the gradients of the contrastive loss over the next pairs, and of `masked_weight` times the masked loss over rows."""
         run, settings = self._run, self._settings
-        batch, cursor = self._pairs.take(state.pair_cursor)
+        batch, cursor = self._take_pairs(state.pair_cursor)
         chance = partial(set_chance, run.recipe.seed, state.step)
         loss, hits = backward(run.model, batch, self._contrast(batch), 2 * settings.pairs_per_micro_batch, run.ranks, chance)
         masked = super().step(state) if self._weight else Taken(state, 0.0, np.empty(0, np.int64), 0.0, {}, [])
@@ -185,6 +188,14 @@ class AlignmentPhase(MaskedPhase):
         model.train()
         alignment = {"validation_alignment_loss": float(np.mean(losses)), "validation_alignment_top1": float(np.mean(hits))}
         return {**super().validate(), **(alignment if losses else {})}
+
+    def _take_pairs(self, cursor: Cursor) -> tuple[PairBatch, Cursor]:
+        """The pairs of a step; those of the one after it are made meanwhile, by a thread."""
+        ahead = self._next_pairs
+        batch, after = ahead[1].result() if ahead is not None and ahead[0] == cursor else self._pairs.take(cursor)
+        if self._pair_pool is not None:
+            self._next_pairs = after, self._pair_pool.submit(self._pairs.take, after)
+        return batch, after
 
     def _contrast(self, batch: PairBatch) -> Contrast:
         positives_SS, negatives_SS = (torch.from_numpy(which).to(self._run.device) for which in (batch.positives, batch.negatives))

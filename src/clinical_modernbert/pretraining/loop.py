@@ -61,8 +61,7 @@ def _train_phase(run: Training, number: int, metrics: MetricsWriter | NoMetrics,
     _set_hyperparameters(run, phase)
     run.model.train()
     title = f"Training {phase.name} ({number + 1}/{len(run.recipe.stages)})"
-    with show(title, total=phase.tokens, unit="tokens") as advance:
-        advance(run.state.phase_tokens)
+    with show(title, total=phase.tokens, unit="tokens", before=run.state.phase_tokens) as advance:
         while run.state.phase_tokens < phase.tokens:
             before = run.state
             values = _step(run, phase, work)
