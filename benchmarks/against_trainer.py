@@ -133,7 +133,7 @@ class Stopwatch:
         self._marks: list[tuple[float, int]] = []
 
     @contextmanager
-    def __call__(self, description: str, total: int | None = None, unit: str = "") -> Iterator[Callable[[int], None]]:
+    def __call__(self, description: str, total: int | None = None, unit: str = "", before: int = 0) -> Iterator[Callable[[int], None]]:
         yield self._advance
 
     def _advance(self, done: int) -> None:

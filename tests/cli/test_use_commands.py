@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -39,6 +40,27 @@ def test_vectors_come_in_the_order_of_the_file_and_refusals_are_told(model, note
     printed = capsys.readouterr()
     assert "7 vectors of 8, 1 records refused" in printed.out
     assert "line 8" in printed.err
+
+
+def test_sections_and_tokens_get_vectors_with_their_characters(model, tmp_path):
+    text = "Seen today.\nPlan:\nStarted on lisinopril."
+    (tmp_path / "notes.jsonl").write_text(json.dumps({"text": text}) + "\n" + json.dumps({"text": "Well."}) + "\n")
+    command = ["embed", str(model), str(tmp_path / "notes.jsonl"), "-q", "-o"]
+    assert main([*command, str(tmp_path / "sections.parquet"), "--per", "section"]) == 0
+    sections = pl.read_parquet(tmp_path / "sections.parquet")
+    assert sections.select("id", "title", "start", "end").rows() == [
+        ("files:notes.jsonl-1", "", 0, 12),
+        ("files:notes.jsonl-1", "plan", 12, len(text)),
+        ("files:notes.jsonl-2", "", 0, 5),
+    ]
+    assert main([*command, str(tmp_path / "tokens.parquet"), "--per", "token"]) == 0
+    tokens = pl.read_parquet(tmp_path / "tokens.parquet")
+    assert "".join(text[start:end] for id, start, end in tokens.select("id", "start", "end").rows() if id.endswith("-1")) == text
+    np.testing.assert_allclose(
+        tokens["vector"].to_numpy(),
+        np.concatenate([one.vectors for one in Encoder.from_pretrained(model).encode_tokens([text, "Well."])]),
+        atol=1e-6,
+    )
 
 
 def test_an_interrupted_command_goes_on_to_the_same_bytes(model, notes, tmp_path, monkeypatch, capsys):

@@ -62,7 +62,7 @@ def test_nothing_of_a_long_text_is_cut(encoder):
 def test_the_mean_of_a_long_text_is_over_each_token_once(encoder):
     long = "Stable. No fever, no cough. " * 12
     ids = encoder.tokenizer.encode_batch([long])[0]
-    pieces = list(encoder._pieces(0, ids))
+    pieces = encoder._pieces_of([ids])
     assert len(pieces) > 2
     assert sum(len(piece.ids[piece.take]) for piece in pieces) == len(ids) + 2
     taken = np.concatenate([piece.ids[piece.take] for piece in pieces])
@@ -116,3 +116,85 @@ def test_fill_mask_needs_exactly_one_mask(encoder, text):
 def test_a_missing_folder_is_one_clear_error(tmp_path):
     with pytest.raises(CheckpointError, match=r"config\.json"):
         Encoder.from_pretrained(tmp_path / "nothing")
+
+
+def test_tokens_have_their_own_states_and_characters(encoder):
+    for text, found in zip(TEXTS, encoder.encode_tokens(TEXTS), strict=True):
+        np.testing.assert_allclose(found.vectors, states(encoder, text)[1:-1], atol=1e-5)
+        assert "".join(text[start:end] for start, end in found.offsets) == text
+
+
+def test_each_token_of_a_long_text_comes_once_and_from_inside_a_window(encoder):
+    text = "Stable. " * 60 + "Acute chest pain."
+    (found,) = encoder.encode_tokens([text])
+    assert len(found.vectors) == len(found.offsets) == len(encoder.tokenizer.encode_batch([text])[0])
+    assert np.abs(found.vectors).sum(1).min() > 0
+    mean = encoder.encode([text])[0]
+    assert np.dot(found.vectors.mean(0), mean) / np.linalg.norm(found.vectors.mean(0)) / np.linalg.norm(mean) > 0.99
+
+
+def test_a_section_is_the_mean_of_its_tokens_in_the_whole_note(encoder):
+    text = "Seen today.\nHPI: no fever, no cough.\nPlan:\nStable."
+    (found,) = encoder.encode_sections([text])
+    assert [(one.title, text[one.start : one.end][:5]) for one in found] == [
+        ("", "Seen "),
+        ("history of present illness", "HPI: "),
+        ("plan", "Plan:"),
+    ]
+    (tokens,) = encoder.encode_tokens([text])
+    begins = tokens.offsets[:, 0]
+    for one in found:
+        inside = (begins >= one.start) & (begins < one.end)
+        np.testing.assert_allclose(one.vector, tokens.vectors[inside].mean(0), atol=1e-6)
+    assert encoder.encode_sections([""]) == [[]]
+
+
+def plain_pseudo_perplexity(encoder, text: str) -> float:
+    """Every token hidden in a forward pass of its own, written out."""
+    ids = encoder.tokenizer.wrap(encoder.tokenizer.encode_batch([text])[0])
+    losses = []
+    for place in range(1, len(ids) - 1):
+        hidden = torch.from_numpy(np.where(np.arange(len(ids)) == place, encoder.tokenizer.mask_id, ids))
+        with torch.inference_mode():
+            logits = encoder.model(hidden, torch.tensor([0, len(ids)], dtype=torch.int32), len(ids), torch.tensor([place]))
+        losses.append(-logits[0, : len(encoder.tokenizer)].log_softmax(0)[ids[place]].item())
+    return float(np.exp(np.mean(losses)))
+
+
+def test_pseudo_perplexity_hides_each_token_once(encoder):
+    found = encoder.pseudo_perplexity(TEXTS)
+    expected = [plain_pseudo_perplexity(encoder, text) for text in (TEXTS[0], TEXTS[2], TEXTS[3])]
+    np.testing.assert_allclose(found[[0, 2, 3]], expected, rtol=1e-4)
+    assert np.isnan(found[1])
+
+
+def test_several_hidden_at_once_are_still_every_token(encoder):
+    long = "Stable. " * 40
+    one, four = encoder.pseudo_perplexity([long]), encoder.pseudo_perplexity([long], at_once=4)
+    assert np.isfinite([one, four]).all()
+    assert one != four
+
+
+def test_a_hub_id_is_found_in_the_cache_and_else_named_in_one_line(folder, tmp_path, monkeypatch):
+    import huggingface_hub.constants
+
+    snapshot = tmp_path / "models--lab--clinical" / "snapshots" / "0123"
+    snapshot.parent.mkdir(parents=True)
+    snapshot.symlink_to(folder)
+    (tmp_path / "models--lab--clinical" / "refs").mkdir()
+    (tmp_path / "models--lab--clinical" / "refs" / "main").write_text("0123")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert Encoder.from_pretrained("lab/clinical", device="cpu").encode(TEXTS).shape == (4, 16)
+    with pytest.raises(CheckpointError, match=r"lab/another is no folder, and cannot be had from the hub .* run: hf download lab/another"):
+        Encoder.from_pretrained("lab/another", device="cpu")
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "weights.pkl"])
+def test_pickles_are_refused_with_the_reason(folder, tmp_path, name):
+    import shutil
+
+    copy = shutil.copytree(folder, tmp_path / "pickled")
+    (copy / "model.safetensors").rename(copy / name)
+    with pytest.raises(CheckpointError, match=f"{name} are pickles, which can run code when they are read. Convert them to safetensors"):
+        Encoder.from_pretrained(copy, device="cpu")

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_modernbert.inference.spans import Span, allowed, best_tags, spans_of, tags_for, tags_of
+from clinical_modernbert.inference.spans import Span, allowed, best_tags, decode, spans_of, tags_for, tags_of
 
 TAGS = tags_of(["x", "y"])
 WORDS = [(0, 2), (3, 5), (5, 6), (7, 9)]
@@ -45,3 +45,12 @@ def test_what_tags_cannot_say_is_counted() -> None:
 def test_a_text_without_words_has_no_tags() -> None:
     assert len(best_tags(np.zeros((0, 5)), TAGS)) == 0
     assert tags_for([Span(0, 1, "x")], [], TAGS)[1] == 1
+
+
+def test_a_span_has_the_mean_probability_of_its_words_tags() -> None:
+    scores = np.log(np.array([[0.2, 0.7, 0.1], [0.3, 0.1, 0.6], [0.9, 0.05, 0.05]]))
+    (span,) = decode(scores, tags_of(["Drug"]), [(0, 3), (4, 9), (10, 12)])
+    assert (span.start, span.end, span.label) == (0, 9, "Drug")
+    assert span.score is not None
+    assert np.isclose(span.score, (0.7 + 0.6) / 2)
+    assert span == Span(0, 9, "Drug")

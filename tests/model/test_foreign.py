@@ -79,13 +79,16 @@ def test_seeds_give_other_weights_and_leave_chance_alone(roberta):
     assert not np.allclose(one, two)
 
 
-def test_fields_that_name_code_are_ignored(roberta):
-    path = roberta / "config.json"
-    described = json.loads(path.read_text())
-    named = {"auto_map": {"AutoModel": "evil.Model"}, "attn_implementation": "evil/kernel", "_attn_implementation": "evil/kernel"}
-    path.write_text(json.dumps(described | named))
-    (roberta / "evil.py").write_text("raise SystemExit('ran')")
-    assert Encoder.from_pretrained(roberta, device="cpu").encode(TEXTS).shape == (3, 32)
+def test_code_is_refused_and_attention_kernels_are_ignored(roberta, tmp_path):
+    folder = Path(shutil.copytree(roberta, tmp_path / "named"))
+    described = json.loads((folder / "config.json").read_text())
+    kernels = {"attn_implementation": "evil/kernel", "_attn_implementation": "evil/kernel"}
+    (folder / "config.json").write_text(json.dumps(described | kernels))
+    assert Encoder.from_pretrained(folder, device="cpu").encode(TEXTS).shape == (3, 32)
+    (folder / "config.json").write_text(json.dumps(described | {"auto_map": {"AutoModel": "evil.Model"}}))
+    (folder / "evil.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(ConfigError, match=r"auto_map .*evil.Model.*, and this package runs none"):
+        Encoder.from_pretrained(folder, device="cpu")
 
 
 def test_a_missing_tensor_pickles_and_unknown_kinds_are_refused(roberta, tmp_path):

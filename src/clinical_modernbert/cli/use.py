@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator, Mapping, Sequence
 
+    import polars as pl
+
     from clinical_modernbert import formats
-    from clinical_modernbert.inference import Span, bulk
+    from clinical_modernbert.inference import Encoder, Pooling, Span, bulk
     from clinical_modernbert.sources import Document
     from clinical_modernbert.sources.document import Record
 
@@ -35,6 +37,7 @@ def embed(
     model: Model,
     file: Texts,
     output: Output,
+    per: Annotated[Literal["text", "section", "token"], typer.Option("--per", help="What gets a vector.")] = "text",
     pooling: Annotated[Literal["mean", "cls"], typer.Option("--pooling", help="How the states of a text become one vector.")] = "mean",
     text_column: TextColumn = "text",
     id_column: IdColumn = None,
@@ -47,25 +50,55 @@ def embed(
 ) -> None:
     """Write one vector a text, of any length, to a Parquet file with the columns `id` and `vector`, in the order of the input.
 
+    With `--per section` or `--per token` one for each of them, and `start` and `end`, its characters; of a section its `title` as well.
+
     Example: cmbert embed model/ notes.jsonl -o vectors.parquet
     """
-    import polars as pl
-
     from clinical_modernbert.inference import Encoder, bulk
 
     _refuse_existing(output, file, overwrite)
     encoder = Encoder.from_pretrained(model, device=device or "auto", dtype=dtype, unchecked=unchecked)
 
     def work(documents: "Sequence[Document]", path: Path) -> dict[str, int]:
-        vectors = encoder.encode([document.text for document in documents], pooling=pooling)
-        pl.DataFrame({"id": [document.id for document in documents], "vector": vectors}).write_parquet(path)
-        return {"vectors": len(documents)}
+        frame = _vectors(encoder, documents, per, pooling)
+        frame.write_parquet(path)
+        return {"vectors": len(frame)}
 
-    key = {"model": _weights(model), "pooling": pooling, "dtype": dtype, "text_column": text_column, "id_column": id_column, "limit": limit}
+    key = {
+        "model": _weights(model),
+        "per": per,
+        "pooling": pooling,
+        "dtype": dtype,
+        "text_column": text_column,
+        "id_column": id_column,
+        "limit": limit,
+    }
     records = _records(file, text_column, id_column)
     total = _run(file, records, work, bulk.joined_parquet, output, key, limit, resume, overwrite)
     width = encoder.model.config.hidden_size
     sys.stdout.write(f"{output}: {total['vectors']:,} vectors of {width}, {total['refused']:,} records refused\n")
+
+
+def _vectors(encoder: "Encoder", documents: "Sequence[Document]", per: str, pooling: "Pooling") -> "pl.DataFrame":
+    """A row for each vector."""
+    import numpy as np
+    import polars as pl
+
+    ids, texts = [document.id for document in documents], [document.text for document in documents]
+    if per == "text":
+        return pl.DataFrame({"id": ids, "vector": encoder.encode(texts, pooling=pooling)})
+    if per == "section":
+        sections = encoder.encode_sections(texts)
+        rows = [(id, one.title, one.start, one.end) for id, some in zip(ids, sections, strict=True) for one in some]
+        vectors = [one.vector for some in sections for one in some]
+    else:
+        tokens = encoder.encode_tokens(texts)
+        rows = [(id, "", start, end) for id, one in zip(ids, tokens, strict=True) for start, end in one.offsets.tolist()]
+        vectors = [vector for one in tokens for vector in one.vectors]
+    width = encoder.model.config.hidden_size
+    frame = pl.DataFrame(rows, schema={"id": pl.String, "title": pl.String, "start": pl.Int64, "end": pl.Int64}, orient="row")
+    frame = frame.with_columns(pl.Series("vector", np.array(vectors, np.float32).reshape(-1, width), pl.Array(pl.Float32, width)))
+    return frame if per == "section" else frame.drop("title")
 
 
 def fill_mask(

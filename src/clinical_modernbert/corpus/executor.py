@@ -59,11 +59,11 @@ def run_all(tasks: Sequence[Task], executor: Executor, title: str, progress: Pro
     waiting = [position for position in range(len(tasks)) if position not in found]
     outcomes: dict[int, Outcome] = dict(found)
     before = sum(_done(outcome) for outcome in found.values())
-    with progress(title, total, tasks[0].unit if tasks else "", before) as advance:
-        with _Meter([tasks[position] for position in waiting], advance) as meter:
-            for position, outcome in executor.run([tasks[position] for position in waiting]):
-                outcomes[waiting[position]] = outcome
-                meter.ended(position, _done(outcome))
+    left = [tasks[position] for position in waiting]
+    with progress(title, total, tasks[0].unit if tasks else "", before) as advance, _Meter(left, advance) as meter:
+        for position, outcome in executor.run(left):
+            outcomes[waiting[position]] = outcome
+            meter.ended(position, _done(outcome))
     return [outcomes[position] for position in range(len(tasks))]
 
 

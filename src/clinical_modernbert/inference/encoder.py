@@ -4,18 +4,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from clinical_modernbert.corpus.text.sections import sections
 from clinical_modernbert.errors import ConfigError, DataError
 from clinical_modernbert.inference.engine import CpuEngine
 from clinical_modernbert.inference.gate import check_int8, require_check, write_check
 from clinical_modernbert.inference.products import EngineDtype
 from clinical_modernbert.inference.windows import Window, windows
-from clinical_modernbert.model import foreign, hf
+from clinical_modernbert.model import foreign, hf, hub
 from clinical_modernbert.model.device import choose_device
 from clinical_modernbert.model.foreign import ForeignModel, ForeignTokenizer
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from clinical_modernbert.inference.index import Hit, Index
 
 Pooling = Literal["mean", "cls"]
+T = TypeVar("T")
 
 BATCH_TOKENS = 8192
 """Tokens that go through the model at once: what bounds memory."""
@@ -42,12 +44,45 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class TokenVectors:
+    """The tokens of one text, without [CLS] and [SEP].
+
+    Attributes:
+        offsets: (tokens, 2), the characters [start, end) of each.
+        vectors: (tokens, hidden), their states.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    vectors: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SectionVector:
+    """A section of a note, characters [start, end), and the mean of its tokens' states in the whole note; text before any has no title."""
+
+    title: str
+    start: int
+    end: int
+    vector: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class _Piece:
-    """One window of one text: its ids with [CLS] and [SEP], and which of them to use."""
+    """One window of one text of `length` tokens: its ids with [CLS] and [SEP], and which of them to use."""
 
     text: int
     ids: npt.NDArray[np.int64]
-    take: slice
+    window: Window
+    length: int
+
+    @property
+    def take(self) -> slice:
+        return self.window.used(self.length)
+
+    @property
+    def tokens(self) -> slice:
+        """As `take`, without [CLS] and [SEP]."""
+        return slice(self.window.take_start - self.window.start + 1, self.window.take_stop - self.window.start + 1)
 
 
 class Encoder:
@@ -86,15 +121,17 @@ class Encoder:
     ) -> "Encoder":
         """Load a ModernBERT folder (config.json, model.safetensors, tokenizer.json), or another Hugging Face encoder to compare with.
 
-        The other one goes through transformers, cannot fill masks, and pools as its `1_Pooling` says. A fine-tuned folder gives a
-        `TaskEncoder`. `bf16` and `int8` compute in these types from the same weights; `int8`, on the CPU alone, asks for the check that
-        `quantize` keeps beside them, unless `unchecked`.
+        `folder` may be the id of a model of the hub as well; see `model.hub.folder_of`. An encoder of another kind goes through
+        transformers, cannot fill masks, and pools as its `1_Pooling` says. A fine-tuned folder gives a `TaskEncoder`. `bf16` and `int8`
+        compute in these types from the same weights; `int8`, on the CPU alone, asks for the check that `quantize` keeps beside them,
+        unless `unchecked`.
 
         Raises:
-            CheckpointError: a file is missing or damaged, a tensor does not belong, or int8 was not checked on these weights.
-            ConfigError: the model is one that this package cannot honour, or not in this `dtype` here.
+            CheckpointError: a file is missing or damaged, a tensor does not belong, weights are pickles, or int8 was not checked on them.
+            ConfigError: the model is one that this package cannot honour, wants to run its own code, or is not there in this `dtype`.
         """
-        folder, where = Path(folder), choose_device(device)
+        folder, where = hub.folder_of(folder), choose_device(device)
+        hf.refuse_code(folder)
         if architecture(folder) in TASK_ARCHITECTURES:
             from clinical_modernbert.inference.task_encoder import TaskEncoder  # which is made of this class
 
@@ -125,7 +162,7 @@ class Encoder:
 
     def sequences(self, texts: Sequence[str]) -> list[npt.NDArray[np.int64]]:
         """What of `texts` goes through the model: ids of each window, between [CLS] and [SEP]."""
-        return [piece.ids for number, ids in enumerate(self.tokenizer.encode_batch(texts)) for piece in self._pieces(number, ids)]
+        return [piece.ids for piece in self._pieces_of(self.tokenizer.encode_batch(texts))]
 
     def untrained(self, seed: int) -> "Encoder":
         """The same shape and tokenizer with random weights: what training has to beat."""
@@ -150,22 +187,32 @@ class Encoder:
         pooling = pooling or self.pooling
         if pooling not in get_args(Pooling):
             raise ConfigError(f"pooling {pooling!r} is none of {', '.join(get_args(Pooling))}.")
-        if isinstance(texts, str):
-            raise DataError("encode takes a list of texts, not one string. Pass [text].")
+        require_list(texts)
         sums = np.zeros((len(texts), self.model.config.hidden_size), dtype=np.float64)
         counts = np.zeros((len(texts), 1))
-        pieces = [piece for number, ids in enumerate(self.tokenizer.encode_batch(texts)) for piece in self._pieces(number, ids)]
-        with progress("Encoding", total=sum(len(piece.ids) for piece in pieces), unit="tokens") as advance:
-            for batch in _batches(pieces, batch_tokens):
-                states = self.states([piece.ids for piece in batch])
-                for piece, hidden in zip(batch, states, strict=True):
-                    if pooling == "mean":
-                        sums[piece.text] += hidden[piece.take].sum(0, dtype=np.float64)
-                        counts[piece.text] += len(hidden[piece.take])
-                    elif piece.take.start == 0:
-                        sums[piece.text], counts[piece.text] = hidden[0], 1
-                advance(sum(len(piece.ids) for piece in batch))
+        for piece, hidden in self._read(self.tokenizer.encode_batch(texts), batch_tokens, progress):
+            if pooling == "mean":
+                sums[piece.text] += hidden[piece.take].sum(0, dtype=np.float64)
+                counts[piece.text] += len(hidden[piece.take])
+            elif piece.take.start == 0:
+                sums[piece.text], counts[piece.text] = hidden[0], 1
         return (sums / np.maximum(counts, 1)).astype(np.float32)
+
+    def encode_tokens(self, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS, progress: Progress = silent) -> list[TokenVectors]:
+        """The state of every token of each text, and which characters it stands for; each is taken once, also of a long text."""
+        require_list(texts)
+        encoded = [self.tokenizer.encode(text) for text in texts]
+        vectors = [np.zeros((len(one.ids), self.model.config.hidden_size), np.float32) for one in encoded]
+        for piece, hidden in self._read([one.ids for one in encoded], batch_tokens, progress):
+            vectors[piece.text][piece.window.take_start : piece.window.take_stop] = hidden[piece.tokens]
+        return [TokenVectors(one.offsets, states) for one, states in zip(encoded, vectors, strict=True)]
+
+    def encode_sections(
+        self, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS, progress: Progress = silent
+    ) -> list[list[SectionVector]]:
+        """One vector for each section of each note, in order; a token belongs to the section that it begins in."""
+        found = self.encode_tokens(texts, batch_tokens=batch_tokens, progress=progress)
+        return [_section_vectors(text, tokens) for text, tokens in zip(texts, found, strict=True)]
 
     def similarity(self, first: Sequence[str], second: Sequence[str], *, progress: Progress = silent) -> npt.NDArray[np.float32]:
         """Cosines of the vectors of each of `first` with those of each of `second`: (len(first), len(second))."""
@@ -193,24 +240,58 @@ class Encoder:
         Raises:
             DataError: no `[MASK]`, or more than one.
         """
-        if not isinstance(self.model, ModernBertForMaskedLM) or not isinstance(self.tokenizer, Tokenizer):
-            raise ConfigError("this model is no ModernBERT with a masked-language head. Fill masks with one that is.")
-        ids = self.tokenizer.encode_masked(text).ids
-        masks = np.flatnonzero(ids == self.tokenizer.mask_id)
+        model, tokenizer = self._masked_model()
+        ids = tokenizer.encode_masked(text).ids
+        masks = np.flatnonzero(ids == tokenizer.mask_id)
         if len(masks) != 1:
             raise DataError(f"the text has {len(masks)} [MASK]. Write exactly one.")
         position = int(masks[0])
         window = next(w for w in self._windows(len(ids)) if w.take_start <= position < w.take_stop)
-        piece = self.tokenizer.wrap(ids[window.start : window.stop])
-        with torch.inference_mode():
-            state = torch.from_numpy(self.states([piece])[0][[position - window.start + 1]]).to(self._device)
-            logits = self.model.decoder(self.model.head(state), self.model.token_embeddings)[0]
-            probabilities = logits.softmax(0)[: len(self.tokenizer)]  # ids beyond the tokenizer's only fill up the matrix
-            best = torch.topk(probabilities, min(top_k, len(probabilities)))
+        piece = tokenizer.wrap(ids[window.start : window.stop])
+        logits = self._logits(model, self.states([piece])[0][[position - window.start + 1]])[0]
+        probabilities = logits.softmax(0)[: len(tokenizer)]  # ids beyond the tokenizer's only fill up the matrix
+        best = torch.topk(probabilities, min(top_k, len(probabilities)))
         return [
-            Prediction(self.tokenizer.decode([int(index)]).strip(), float(probability))
+            Prediction(tokenizer.decode([int(index)]).strip(), float(probability))
             for probability, index in zip(best.values, best.indices, strict=True)
         ]
+
+    def pseudo_perplexity(self, texts: Sequence[str], *, at_once: int = 1, progress: Progress = silent) -> npt.NDArray[np.float64]:
+        """How surprising each text is: e to the mean of -log p(token | all others), (len(texts),); NaN for a text without tokens.
+
+        A token is hidden and asked for in a pass of its own (Salazar et al. 2020), so that a text of n tokens costs n times its length.
+        With `at_once` > 1 as many are hidden in a pass, evenly spread: that many times cheaper, and somewhat higher.
+
+        Raises:
+            ConfigError: the model has no masked-language head.
+        """
+        require_list(texts)
+        model, tokenizer = self._masked_model()
+        encoded = tokenizer.encode_batch(texts)
+        sums, counts = np.zeros(len(texts)), np.array([len(ids) for ids in encoded])
+        hidden = [one for piece in self._pieces_of(encoded) for one in _hide(piece, at_once)]
+        with progress("Hiding tokens", total=sum(len(piece.ids) for piece, _ in hidden), unit="tokens") as advance:
+            for batch in _batches(hidden, BATCH_TOKENS, lambda one: len(one[0].ids)):
+                masked = [np.where(np.isin(np.arange(len(piece.ids)), places), tokenizer.mask_id, piece.ids) for piece, places in batch]
+                for (piece, places), states in zip(batch, self.states(masked), strict=True):
+                    chances = self._logits(model, states[places])[:, : len(tokenizer)].log_softmax(1)
+                    sums[piece.text] -= float(
+                        chances[torch.arange(len(places)), torch.from_numpy(piece.ids[places])].sum(dtype=torch.float64)
+                    )
+                advance(sum(len(piece.ids) for piece, _ in batch))
+        with np.errstate(invalid="ignore"):
+            found: npt.NDArray[np.float64] = np.exp(sums / counts)
+        return found
+
+    def _masked_model(self) -> tuple[ModernBertForMaskedLM, Tokenizer]:
+        if not isinstance(self.model, ModernBertForMaskedLM) or not isinstance(self.tokenizer, Tokenizer):
+            raise ConfigError("this model is no ModernBERT with a masked-language head. Use one that is.")
+        return self.model, self.tokenizer
+
+    @torch.inference_mode()
+    def _logits(self, model: ModernBertForMaskedLM, states: npt.NDArray[np.float32]) -> torch.Tensor:
+        logits: torch.Tensor = model.decoder(model.head(torch.from_numpy(states).to(self._device)), model.token_embeddings)
+        return logits.float().cpu()
 
     @property
     def _device(self) -> torch.device:
@@ -219,10 +300,23 @@ class Encoder:
     def _windows(self, length: int) -> list[Window]:
         return windows(length, self.model.config.max_position_embeddings - SPECIAL_TOKENS_PER_SEQUENCE)
 
-    def _pieces(self, text: int, ids: npt.NDArray[np.int64]) -> Iterator[_Piece]:
-        """The windows of one text; the first one's [CLS] and the last one's [SEP] are taken with it."""
-        for window in self._windows(len(ids)):
-            yield _Piece(text, self.tokenizer.wrap(ids[window.start : window.stop]), window.used(len(ids)))
+    def _pieces_of(self, encoded: Sequence[npt.NDArray[np.int64]]) -> list[_Piece]:
+        """The windows of all texts."""
+        return [
+            _Piece(number, self.tokenizer.wrap(ids[window.start : window.stop]), window, len(ids))
+            for number, ids in enumerate(encoded)
+            for window in self._windows(len(ids))
+        ]
+
+    def _read(
+        self, encoded: Sequence[npt.NDArray[np.int64]], batch_tokens: int, progress: Progress
+    ) -> Iterator[tuple[_Piece, npt.NDArray[np.float32]]]:
+        """Every window and its states."""
+        pieces = self._pieces_of(encoded)
+        with progress("Encoding", total=sum(len(piece.ids) for piece in pieces), unit="tokens") as advance:
+            for batch in _batches(pieces, batch_tokens, lambda piece: len(piece.ids)):
+                yield from zip(batch, self.states([piece.ids for piece in batch]), strict=True)
+                advance(sum(len(piece.ids) for piece in batch))
 
     def _packed(self, pieces: Sequence[npt.NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor, int]:
         lengths = [len(ids) for ids in pieces]
@@ -251,15 +345,40 @@ def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return found
 
 
-def _batches(pieces: Sequence[_Piece], max_tokens: int) -> Iterator[list[_Piece]]:
-    """Longest first, so that what does not fit into memory shows at once; a piece longer than the budget goes alone."""
-    batch: list[_Piece] = []
+def require_list(texts: Sequence[str]) -> None:
+    """Raise DataError for one string in the place of several."""
+    if isinstance(texts, str):
+        raise DataError("a list of texts is expected, not one string. Pass [text].")
+
+
+def _section_vectors(text: str, tokens: TokenVectors) -> list[SectionVector]:
+    found = sections(text)
+    before = found[0].start if found else len(text)
+    parts = [("", 0, before), *((one.title, one.start, one.end) for one in found)]
+    edges = np.searchsorted(tokens.offsets[:, 0], [start for _, start, _ in parts] + [len(text)])
+    return [
+        SectionVector(title, start, end, tokens.vectors[first:last].mean(0))
+        for (title, start, end), first, last in zip(parts, edges, edges[1:], strict=False)
+        if last > first
+    ]
+
+
+def _hide(piece: _Piece, at_once: int) -> Iterator[tuple[_Piece, npt.NDArray[np.int64]]]:
+    """The passes in which every token of a window that is used is hidden once, and the places that are hidden in each."""
+    places = np.arange(piece.tokens.start, piece.tokens.stop)
+    passes = -(-len(places) // at_once)
+    return ((piece, places[first::passes]) for first in range(passes))
+
+
+def _batches(items: Sequence[T], max_tokens: int, length: Callable[[T], int]) -> Iterator[list[T]]:
+    """Longest first, so that what does not fit into memory shows at once; one longer than the budget goes alone."""
+    batch: list[T] = []
     size = 0
-    for piece in sorted(pieces, key=lambda piece: -len(piece.ids)):
-        if batch and size + len(piece.ids) > max_tokens:
+    for item in sorted(items, key=length, reverse=True):
+        if batch and size + length(item) > max_tokens:
             yield batch
             batch, size = [], 0
-        batch.append(piece)
-        size += len(piece.ids)
+        batch.append(item)
+        size += length(item)
     if batch:
         yield batch

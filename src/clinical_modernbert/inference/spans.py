@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,8 @@ class Span:
     start: int
     end: int
     label: str
+    score: float | None = field(default=None, compare=False)
+    """A tagger's probability of it: the mean of those of its words' tags."""
 
 
 def words_of(text: str) -> list[tuple[int, int]]:
@@ -63,16 +67,26 @@ def best_tags(scores: Floats, tags: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.array(path[::-1], np.int64)
 
 
-def spans_of(sequence: Sequence[int], tags: Sequence[str], words: Sequence[tuple[int, int]]) -> list[Span]:
-    """The spans that a sequence of allowed tags marks, in characters."""
-    found: list[Span] = []
-    for number, (start, end) in zip(sequence, words, strict=True):
-        tag = tags[number]
-        if tag[0] == "B":
-            found.append(Span(start, end, tag[2:]))
-        elif tag[0] == "I":
-            found[-1] = Span(found[-1].start, end, tag[2:])
-    return found
+def decode(scores: Floats, tags: Sequence[str], words: Sequence[tuple[int, int]]) -> list[Span]:
+    """The spans of a text that the scores (words, tags), before a softmax, speak for most, with their probabilities."""
+    if not len(words):
+        return []
+    sequence = best_tags(scores, tags)
+    weights = np.exp(scores - scores.max(1, keepdims=True))
+    return spans_of(sequence.tolist(), tags, words, (weights[np.arange(len(words)), sequence] / weights.sum(1)).tolist())
+
+
+def spans_of(
+    sequence: Sequence[int], tags: Sequence[str], words: Sequence[tuple[int, int]], chances: Sequence[float] | None = None
+) -> list[Span]:
+    """The spans that a sequence of allowed tags marks, in characters; `chances` are the probabilities of the tags."""
+    names = [tags[number] for number in sequence]
+    edges = [word for word, name in enumerate(names) if name[0] != "I"] + [len(names)]
+    return [
+        Span(words[first][0], words[after - 1][1], names[first][2:], fmean(chances[first:after]) if chances else None)
+        for first, after in pairwise(edges)
+        if names[first] != OUTSIDE
+    ]
 
 
 def tags_for(spans: Sequence[Span], words: Sequence[tuple[int, int]], tags: Sequence[str]) -> tuple[npt.NDArray[np.int64], int]:

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from clinical_modernbert.errors import ConfigError, DataError
+from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import spans
-from clinical_modernbert.inference.encoder import Encoder, Prediction
+from clinical_modernbert.inference.encoder import Encoder, Prediction, require_list
 from clinical_modernbert.inference.products import EngineDtype
 from clinical_modernbert.inference.sequences import Piece, features, tagged, whole
 from clinical_modernbert.inference.spans import Span
@@ -31,7 +31,7 @@ class TaskEncoder(Encoder):
 
     Example:
         >>> TaskEncoder.from_pretrained("tagger/").tag(["Started on aspirin."])  # doctest: +SKIP
-        [[Span(start=11, end=18, label='Drug')]]
+        [[Span(start=11, end=18, label='Drug', score=0.98)]]
     """
 
     def __init__(
@@ -74,19 +74,18 @@ class TaskEncoder(Encoder):
         return made
 
     def tag(self, texts: Sequence[str], *, progress: Progress = silent) -> list[list[Span]]:
-        """The spans of each text, in characters, in order.
+        """The spans of each text, in characters, in order, with their probabilities.
 
         Raises:
             ConfigError: the model is no tagger.
         """
         if self._problem_type is not None:
             raise ConfigError("this model classifies texts and tags nothing. Use classify.")
-        _require_list(texts)
+        require_list(texts)
         words = [spans.words_of(text) for text in texts]
         pieces = [tagged(self.tokenizer, text, some, self._max_tokens) for text, some in zip(texts, words, strict=True)]
         scores = self._scores(pieces, pooled=False, progress=progress)
-        sequences = [spans.best_tags(found, self.labels).tolist() for found in scores]
-        return [spans.spans_of(tags, self.labels, some) for tags, some in zip(sequences, words, strict=True)]
+        return [spans.decode(found, self.labels, some) for found, some in zip(scores, words, strict=True)]
 
     def classify(self, texts: Sequence[str], second: Sequence[str] | None = None, *, progress: Progress = silent) -> list[dict[str, float]]:
         """Label -> probability for each text, or for each pair with `second`, the most probable first; of a regression its value.
@@ -96,7 +95,7 @@ class TaskEncoder(Encoder):
         """
         if self._problem_type is None:
             raise ConfigError("this model tags words and classifies no texts. Use tag.")
-        _require_list(texts)
+        require_list(texts)
         if self._of_pairs not in (None, second is not None) or (second is not None and len(second) != len(texts)):
             wanted, remedy = ("single texts", "no second ones") if self._of_pairs is False else ("pairs of texts", "a second one for each")
             raise ConfigError(f"this model classifies {wanted}. Give {remedy}.")
@@ -132,8 +131,3 @@ class TaskEncoder(Encoder):
         """(N, hidden) -> (N, outputs)."""
         scores: npt.NDArray[np.float32] = self._task.classify(torch.from_numpy(states).to(self._device)).float().cpu().numpy()
         return scores
-
-
-def _require_list(texts: Sequence[str]) -> None:
-    if isinstance(texts, str):
-        raise DataError("a list of texts is expected, not one string. Pass [text].")

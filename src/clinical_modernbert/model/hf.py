@@ -140,6 +140,16 @@ def save_tensors(
     atomic.write_json(folder / _CONFIG, described)
 
 
+def refuse_code(folder: Path) -> None:
+    """Raise ConfigError where `config.json` names code of its own."""
+    named = read_json(folder / _CONFIG).get("auto_map")
+    if named:
+        raise ConfigError(
+            f"{folder}: config.json names code of its own (auto_map {named}), and this package runs none. "
+            "Give a model without, or take the field out if the weights are those of its model_type."
+        )
+
+
 def refuse_existing(output: Path, overwrite: bool) -> None:
     """Raise ConfigError where `output` exists, unless it is a model and `overwrite` is true."""
     if output.exists() and not (overwrite and (output / "config.json").exists()):

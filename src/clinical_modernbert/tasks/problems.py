@@ -92,7 +92,7 @@ class Tagging(Problem[TaggedText]):
 
     def spans(self, example: TaggedText, scores: Floats) -> list[Span]:
         """What the scores of its words say."""
-        return spans.spans_of(spans.best_tags(scores, self.tags).tolist(), self.tags, words_of(example))
+        return spans.decode(scores, self.tags, words_of(example))
 
     def outcome(self, examples: Sequence[TaggedText], scores: Sequence[Floats], metric: Metric) -> Outcome:
         """See `Problem`."""
