@@ -70,6 +70,11 @@ class Contender:
     of_seed: Callable[[int], Encoder]
     known: dict[tuple[str, str], Features] = field(default_factory=dict, compare=False)
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether every seed gives the same encoder."""
+        return self.name != BASELINES[0]
+
     @classmethod
     def trained(cls, name: str, encoder: Encoder, weights: str) -> "Contender":
         """The same encoder for every seed."""
@@ -164,7 +169,7 @@ def _states(
     contender: Contender, encoder: Encoder, problem: Problem[Any], part: Encoded[Any], data: TaskData, name: str, progress: Progress
 ) -> Features:
     """Those of a part; of an encoder that is the same for every seed they are computed once, where the part has a `name`."""
-    if contender.name == BASELINES[0] or not name:
+    if not contender.is_fixed or not name:
         return features(encoder.states, part.pieces, problem.pooled, progress)
     key = (f"{data.card.name} {data.checksum}", name)
     if key not in contender.known:

@@ -14,7 +14,7 @@ from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tasks import catalogue, results, tables
 from clinical_modernbert.tasks.card import Card
 from clinical_modernbert.tasks.catalogue import TaskData
-from clinical_modernbert.tasks.evaluate import BASELINES, Contender, EvaluateSettings, evaluate, method_of
+from clinical_modernbert.tasks.evaluate import BASELINES, VECTORS, Contender, EvaluateSettings, evaluate, method_of
 from clinical_modernbert.tasks.results import Result
 
 
@@ -106,6 +106,7 @@ def evaluate_all(
 ) -> Results:
     """Every encoder on every task with seeds from 0 on; what lies in `output` already is not done again.
 
+    Where nothing is trained and every seed has the same encoder, one seed is all there is.
     Results say what the manifest of the pretraining `corpus` knows of each task's text.
 
     Raises:
@@ -114,7 +115,8 @@ def evaluate_all(
     found = []
     for data in parts:
         for contender in compared:
-            for seed in range(seeds):
+            same = contender.is_fixed and method_of(data, settings) == VECTORS
+            for seed in range(1 if same else seeds):
                 known = None if overwrite or output is None else _known(output, contender, data, settings, seed)
                 if known is None:
                     known = evaluate(contender, data, settings, seed, progress)
