@@ -2,48 +2,26 @@
 
 import gzip
 import json
-import os
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from clinical_modernbert import formats
-from clinical_modernbert.formats import AnnotatedDocument, Span
+from documents import ROOT, blocks, commands, read, run, run_command, write_brat_folder, write_notes
 
-ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = read("README.md")
 CITATION = """<PubmedArticleSet><PubmedArticle><MedlineCitation><PMID Version="1">{0}</PMID><Article><Journal><JournalIssue><PubDate>
 <Year>2020</Year></PubDate></JournalIssue></Journal><ArticleTitle>Trial number {0}.</ArticleTitle><Abstract><AbstractText>Result {0} of the
 trial.</AbstractText></Abstract><Language>eng</Language></Article></MedlineCitation></PubmedArticle></PubmedArticleSet>"""
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-
-
-COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("cmbert ")]
-LIMITS = {
-    "pretrain": ["--limit", "6000"],
-    "embed": ["--limit", "5"],
-    "tag": ["--limit", "5"],
-    "finetune": ["--set", "training.epochs=1"],
-}
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
     """A folder with the files that the README's corpus.yaml names."""
     folder = tmp_path_factory.mktemp("readme")
-    rows = [{"text": f"Started on lisinopril for hypertension, day {i}.\nStable.", "patient": f"p{i // 3}"} for i in range(120)]
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (folder / "notes.jsonl").write_text(lines)
     with gzip.open(folder / "notes.jsonl.gz", "wt") as file:
-        file.write(lines)
+        file.write(write_notes(folder))
     (folder / "mimic-iv-note" / "note").mkdir(parents=True)
     header = "note_id,subject_id,hadm_id,note_type,note_seq,charttime,storetime,text\n"
     for name, kind in (("discharge", "DS"), ("radiology", "RR")):
@@ -52,32 +30,18 @@ def workplace(tmp_path_factory) -> Path:
     (folder / "baseline").mkdir()
     for i in range(30):
         (folder / "baseline" / f"{i}.xml").write_text(CITATION.format(1000 + i))
-    annotated = (
-        AnnotatedDocument(f"n{i}", f"Given aspirin, day {i}.", (Span.over(f"Given aspirin, day {i}.", "T1", "Drug", (6, 13)),))
-        for i in range(40)
-    )
-    formats.write(annotated, folder / "my-brat-folder", "brat")
-    config = next(block for block in blocks("yaml") if block.startswith("sources:"))
+    write_brat_folder(folder)
+    config = next(block for block in blocks(README, "yaml") if block.startswith("sources:"))
     (folder / "corpus.yaml").write_text(config)
     return folder
 
 
-def run(folder: Path, *command: str) -> str:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
-    return done.stdout
-
-
 def test_every_command_of_the_readme_runs(workplace):
-    names = [shlex.split(line, comments=True)[1] for line in COMMANDS]
+    names = [arguments[0] for arguments in commands(README)]
     first, used = ["corpus", "pretrain", "export"], ["fill-mask", "embed", "index", "search", "finetune", "tag"]
     assert names == [*first, *used, "config", "pretrain", "pretrain", "tokenizer"]
-    for line in COMMANDS:
-        arguments = shlex.split(line, comments=True)[1:]
-        limit = [] if "--watch" in arguments else LIMITS.get(arguments[0], [])
-        printed = run(workplace, "-m", "clinical_modernbert", *arguments, *limit)
-        assert printed.strip()
+    for arguments in commands(README):
+        assert run_command(workplace, arguments).strip()
     sources = {source["type"] for source in yaml.safe_load((workplace / "corpus.yaml").read_text())["sources"]}
     manifest = json.loads((workplace / "corpus" / "manifest.json").read_text())
     assert len(manifest["sources"]) == len(sources)
@@ -87,7 +51,7 @@ def test_every_command_of_the_readme_runs(workplace):
 
 
 def test_the_python_of_the_readme_runs(workplace):
-    program = next(block for block in blocks("python") if "cmb.pretrain" in block)
+    program = next(block for block in blocks(README, "python") if "cmb.pretrain" in block)
     rehearsal = "from clinical_modernbert import recipes\nreal = recipes.get\nrecipes.get = lambda name: real(name).limited(6000)\n"
     (workplace / "python").mkdir()
     (workplace / "python" / "baseline").symlink_to(workplace / "baseline")
@@ -96,7 +60,7 @@ def test_the_python_of_the_readme_runs(workplace):
 
 def test_the_make_targets_of_the_readme_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {line.split()[1] for block in blocks("bash") for line in block.splitlines() if line.startswith("make ")} <= targets
+    assert {line.split()[1] for block in blocks(README, "bash") for line in block.splitlines() if line.startswith("make ")} <= targets
 
 
 def test_what_the_readme_shows_is_what_the_quickstart_printed():
