@@ -3,6 +3,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import typer
@@ -10,6 +11,9 @@ import typer
 from clinical_modernbert import __version__
 from clinical_modernbert.cli.main import app, main
 from clinical_modernbert.errors import DataError
+from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, hf
+from clinical_modernbert.model.init import initialize
+from clinical_modernbert.tokenization import train
 
 HEAVY = ("torch", "polars", "transformers", "lxml", "tokenizers", "pydantic", "matplotlib", "numpy")
 
@@ -36,15 +40,34 @@ def test_help_imports_nothing_heavy() -> None:
     assert result.stderr.strip() == "[]"
 
 
-@pytest.mark.parametrize("flag", ["--help", "--version"])
-def test_help_and_version_answer_at_once(flag: str) -> None:
-    seconds = []  # of a processor: other tests run beside this one
-    for _ in range(3):
+def seconds_of(*arguments: str, runs: int = 3) -> float:
+    """The fewest seconds of a processor, since other tests run beside this one, that a call of this Python takes."""
+    seconds = []
+    for _ in range(runs):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "clinical_modernbert", flag], check=True, capture_output=True)
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(seconds) < 0.5
+    return min(seconds)
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_help_and_version_answer_at_once(flag: str) -> None:
+    assert seconds_of("-m", "clinical_modernbert", flag) < 0.5
+
+
+def test_the_package_is_imported_at_once() -> None:
+    assert seconds_of("-c", "import clinical_modernbert") < 0.3
+
+
+@pytest.mark.slow
+def test_the_first_vector_of_a_base_model_comes_in_five_seconds(tmp_path: Path) -> None:
+    model, tokenizer = ModernBertForMaskedLM(ModernBertConfig()), train(["Started on lisinopril for hypertension."], 300)
+    initialize(model, 0)
+    hf.save(model, tmp_path)
+    tokenizer.save(tmp_path)
+    program = f"from clinical_modernbert import Encoder; Encoder.from_pretrained({str(tmp_path)!r}, device='cpu').encode(['Chest pain.'])"
+    assert seconds_of("-c", program) < 5
 
 
 def test_version_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
