@@ -53,12 +53,19 @@ class StableAdamW(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Take one step."""
         assert closure is None
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._step_one(parameter, parameter.grad, self.state[parameter], group)
+        moved = [(parameter, group) for group in self.param_groups for parameter in group["params"] if parameter.grad is not None]
+        if not moved:
+            return
+        update_rms = torch.stack([self._average(parameter, group) for parameter, group in moved]).tolist()  # a GPU is waited for once
+        for (parameter, group), rms in zip(moved, update_rms, strict=True):
+            state, lr = self.state[parameter], group["lr"] / max(1.0, rms)
+            parameter.mul_(1 - group["weight_decay"] * lr / group["decay_lr"])
+            parameter.addcdiv_(state["exp_avg"], state["exp_avg_sq"].sqrt().add_(group["eps"]), value=-lr)
 
-    def _step_one(self, parameter: torch.Tensor, grad: torch.Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+    def _average(self, parameter: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
+        """Take the gradient into the averages; returns the RMS of the update that they give, before the learning rate."""
+        grad, state = parameter.grad, self.state[parameter]
+        assert grad is not None
         if not state:
             state["step"] = torch.zeros(())
             state["exp_avg"] = torch.zeros_like(parameter)
@@ -66,12 +73,9 @@ class StableAdamW(torch.optim.Optimizer):
         state["step"] += 1
         step = int(state["step"])
         beta1, beta2 = (beta * (1 - beta ** (step - 1)) / (1 - beta**step) for beta in group["betas"])
-        mean = state["exp_avg"].lerp_(grad, 1 - beta1)
+        state["exp_avg"].lerp_(grad, 1 - beta1)
         square = state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        update_rms = whole(grad.square().div_(square.clamp(min=group["eps"] ** 2)).sum()).div(parameter.numel()).sqrt()
-        lr = group["lr"] / max(1.0, update_rms.item())
-        parameter.mul_(1 - group["weight_decay"] * lr / group["decay_lr"])
-        parameter.addcdiv_(mean, square.sqrt().add_(group["eps"]), value=-lr)
+        return whole(grad.square().div_(square.clamp(min=group["eps"] ** 2)).sum()).div(parameter.numel()).sqrt()
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
