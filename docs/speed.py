@@ -121,8 +121,9 @@ def gpu_section() -> str:
     found = read("gpu")
     rows_of = " and ".join(f"{rows} rows to {work}" for work, rows in found["rows"].items())
     parts = [
-        f"`benchmarks/gpu.py`; one {found['device']}, torch {found['torch']}; {found['measured_on']}. {rows_of.capitalize()} go through a model "
-        "at once, each of 8,192 tokens. Real tokens a second, the share of the device's own bfloat16 matrix rate, and peak memory in GiB.\n"
+        f"`benchmarks/gpu.py`; one {found['device']}, torch {found['torch']}; {found['measured_on']}. "
+        f"{rows_of.capitalize()} go through a model at once, each of 8,192 tokens. "
+        "Real tokens a second, the share of the device's own bfloat16 matrix rate, and peak memory in GiB.\n"
     ]
     for work, workloads in found["results"].items():
         names = list(dict.fromkeys(name for cells in workloads.values() for name in cells))
