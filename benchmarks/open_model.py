@@ -223,7 +223,7 @@ def report(output: Path, data: Path, results: Path, began: float) -> None:
     result = {
         "format_version": 1,
         "measured_on": "public text, see sources",
-        "environment": {key: run.environment()[key] for key in ("torch", "python", "cores", "threads")},
+        "environment": {key: run.environment()[key] for key in ("torch", "python", "device", "cores", "threads")},
         "token_store": fingerprint,
         "sources": [
             {"name": s.name, "read": s.read, "kept": s.kept, "dropped": s.dropped, "tokens": {k: v[s.name] for k, v in tokens.items()}}

@@ -80,6 +80,11 @@ def test_the_open_models_figures_are_those_of_its_results():
     assert f"{ours['mrr']['value']:.2f} on these questions" in README
     assert f"has {yardstick['mrr']['value']:.2f};" in README
     assert f"(AUC {ours['pair_auc']['value']:.2f} against {yardstick['pair_auc']['value']:.2f})" in README
+    masked = json.loads((ROOT / "benchmarks" / "results" / "open_model.json").read_text())
+    context, parameters = masked["context"]["after_long_rows"], masked["summary"]["parameters"]
+    assert f"{parameters / 1e6:.1f}M parameters trained on public text" in README
+    assert f"worth {context['gain']:.2f} nats" in README
+    assert f"cost {context['loss_512']:.2f} with windows of 512 tokens\nand {context['loss_8192']:.2f} with 8,192" in README
 
 
 def test_relative_links_of_the_documents_lead_somewhere():
