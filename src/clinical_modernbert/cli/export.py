@@ -20,7 +20,7 @@ CHECKED = 200
 
 @app.command()
 def hf(model: Model, output: Output, dtype: Form = "fp32", check: Check = None, limit: Limit = None, overwrite: Overwrite = False) -> None:
-    """Write a folder that transformers loads with AutoModelForMaskedLM, with its tokenizer and model card.
+    """Write a folder that transformers loads with AutoModelForMaskedLM, or a fine-tuned one as what it is, with tokenizer and card.
 
     With --dtype int8 its `int8.json` says how near int8 stays to the same weights, and `--dtype int8` elsewhere takes the folder.
 
@@ -50,6 +50,8 @@ def onnx(
 ) -> None:
     """Write the same folder with an ONNX graph of the encoder in `onnx/`: `model.onnx`, and `model_quantized.onnx` for int8.
 
+    The graph of a fine-tuned model has its head, and gives logits.
+
     Example: cmbert export onnx my-model/ --dtype int8 --check notes.jsonl -o my-onnx-model/
     """
     from clinical_modernbert.cli.progress import progress
@@ -60,6 +62,24 @@ def onnx(
     sys.stdout.write(f"{written}\n")
     if texts:
         _tell(output / "onnx")
+
+
+@app.command("sentence-transformers")
+def sentence_transformers(
+    model: Model,
+    output: Output,
+    pooling: Annotated[Literal["mean", "cls"], typer.Option("--pooling", help="How the states of a text become one vector.")] = "mean",
+    normalize: Annotated[bool, typer.Option("--normalize", help="Give vectors of length 1.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a folder that sentence-transformers, text-embeddings-inference and vLLM load for vectors.
+
+    Example: cmbert export sentence-transformers my-model/ -o my-vectors/
+    """
+    from clinical_modernbert.export.sentence_transformers import export_sentence_transformers
+
+    written = export_sentence_transformers(model, output, pooling=pooling, normalize=normalize, overwrite=overwrite)
+    sys.stdout.write(f"{written}\n")
 
 
 def _texts(dtype: str, file: Path | None, limit: int | None) -> list[str] | None:
