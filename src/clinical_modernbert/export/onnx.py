@@ -69,7 +69,7 @@ def export_onnx(
         raise ConfigError(f"{model} is fine-tuned, and no check of int8 covers its head. Compare its labels, then pass --unchecked.")
     hf.refuse_existing(output, overwrite)
     for name in ("onnx", "onnxscript", "onnxruntime", "transformers"):
-        _package(name)
+        package(name)
     with atomic.new_folder(output) as aside:
         aside.rmdir()  # `export_hf` makes it anew
         export_hf(model, aside)
@@ -107,7 +107,7 @@ class OnnxEncoder:
     """
 
     def __init__(self, file: Path, threads: int | None = None) -> None:
-        runtime, errors = _package("onnxruntime"), _package("onnxruntime.capi.onnxruntime_pybind11_state")
+        runtime, errors = package("onnxruntime"), package("onnxruntime.capi.onnxruntime_pybind11_state")
         if not file.is_file():
             raise CheckpointError(f"{file}: no such file. Write one with `cmbert export onnx`.")
         options = runtime.SessionOptions()
@@ -117,6 +117,7 @@ class OnnxEncoder:
             self._session = runtime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         except (errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf) as error:
             raise CheckpointError(f"{file}: no readable ONNX graph ({type(error).__name__}). Export or copy it again.") from None
+        self.output: str = self._session.get_outputs()[0].name
 
     def states(self, input_ids: npt.NDArray[np.int64], attention_mask: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Last hidden states (batch, sequence, hidden) of padded ids; those where `attention_mask` is 0 mean nothing."""
@@ -168,7 +169,7 @@ def _write_graph(network: _OneOutput, file: Path, external: bool) -> None:
     )
     assert program is not None
     # The exporter leaves a stack trace at every node: paths of this machine, as large as a small model.
-    _package("onnx_ir.passes.common").ClearMetadataAndDocStringPass()(program.model)
+    package("onnx_ir.passes.common").ClearMetadataAndDocStringPass()(program.model)
     program.save(file, external_data=external)
 
 
@@ -177,7 +178,7 @@ def _quantize(source: Path, target: Path, external: bool) -> None:
 
     A few of the gated activations are far larger than the rest; with them in int8 a trained model fails its check (docs/speed.md).
     """
-    quantization = _package("onnxruntime.quantization")
+    quantization = package("onnxruntime.quantization")
     # Seven bits a weight (`reduce_range`): x86 without VNNI adds products in pairs of 16 bits, which eight-bit weights overflow.
     quantization.quantize_dynamic(
         source,
@@ -194,7 +195,7 @@ def _quantize(source: Path, target: Path, external: bool) -> None:
 def _ends_of_blocks(file: Path) -> list[str]:
     """Names of the products whose weight has the shape (intermediate, hidden)."""
     config = hf.load_config(file.parent.parent)
-    graph = _package("onnx").load(file, load_external_data=False).graph
+    graph = package("onnx").load(file, load_external_data=False).graph
     shape = [config.intermediate_size, config.hidden_size]
     weights = {tensor.name for tensor in graph.initializer if list(tensor.dims) == shape}
     return [node.name for node in graph.node if node.op_type == "MatMul" and weights.intersection(node.input)]
@@ -222,10 +223,14 @@ def _nothing(record: logging.LogRecord) -> bool:
     return False
 
 
-def _package(name: str) -> Any:
-    """Import what the extra `onnx` brings, and transformers."""
+def package(name: str) -> Any:
+    """Import what the extra `onnx` brings, and transformers.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        needed = "ONNX needs the packages onnx and onnxruntime, an export transformers too"
+        needed = "ONNX needs the packages onnx and onnxruntime, an export and its check transformers too"
         raise ConfigError(f"no module {error.name!r}: {needed}. Run: pip install 'clinical-modernbert[onnx]'.") from None

@@ -4,11 +4,12 @@ Installed, spaCy finds it by its entry point; importing this module registers it
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.util import filter_spans, minibatch
+from spacy.util import filter_spans
 
 from clinical_modernbert.inference import TaskEncoder
 
@@ -31,8 +32,8 @@ class Tagger:
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 64) -> Iterator[Doc]:
         """As for one document, `batch_size` of them at a time."""
-        for batch in minibatch(stream, batch_size):
-            docs = list(batch)
+        waiting = iter(stream)
+        while docs := list(islice(waiting, batch_size)):
             for doc, found in zip(docs, self._encoder.tag([doc.text for doc in docs]), strict=True):
                 spans = [doc.char_span(span.start, span.end, span.label, alignment_mode="expand") for span in found]
                 doc.ents = filter_spans([*doc.ents, *(span for span in spans if span is not None)])

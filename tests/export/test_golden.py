@@ -1,0 +1,123 @@
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from transformers import AutoModel, AutoTokenizer
+
+from clinical_modernbert.cli.main import main
+from clinical_modernbert.errors import CheckpointError, ConfigError, DataError
+from clinical_modernbert.export.golden import TEXTS, TOLERANCE, check_golden, read_golden, write_golden
+from clinical_modernbert.export.hf import export_hf
+from clinical_modernbert.export.onnx import export_onnx
+from clinical_modernbert.export.sentence_transformers import export_sentence_transformers
+
+
+@pytest.fixture(scope="module")
+def path(run, tmp_path_factory):
+    """Of the tiny model, whose context of 128 is shorter than the longest text."""
+    path = tmp_path_factory.mktemp("golden") / "golden.jsonl"
+    assert write_golden(run.model, path) == 1
+    return path
+
+
+@pytest.fixture(scope="module")
+def golden(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    return export_onnx(run.model, tmp_path_factory.mktemp("onnx") / "model")
+
+
+def test_the_texts_hold_what_tools_disagree_on(golden):
+    texts = [line["text"] for line in golden]
+    assert texts == list(TEXTS[:-1])
+    assert len(TEXTS) == len(set(TEXTS)) == 12
+    assert any(text.startswith(" ") for text in texts)
+    assert any(not text.isascii() for text in texts)
+    assert any("\n" in text for text in texts)
+    assert len(TEXTS[-1]) > 1000
+
+
+def test_transformers_alone_gives_ids_and_vectors_of_the_file(golden, exported):
+    tokenizer, model = AutoTokenizer.from_pretrained(exported), AutoModel.from_pretrained(exported)
+    for line in golden:
+        inputs = tokenizer(line["text"], return_tensors="pt")
+        assert inputs["input_ids"][0].tolist() == line["input_ids"]
+        with torch.inference_mode():
+            vector = model(input_ids=inputs["input_ids"]).last_hidden_state[0].mean(0)
+        np.testing.assert_allclose(vector, line["vector"], atol=TOLERANCE)
+
+
+def test_onnxruntime_alone_gives_the_vectors_of_the_file(golden, exported):
+    session = onnxruntime.InferenceSession(exported / "onnx" / "model.onnx", providers=["CPUExecutionProvider"])
+    for line in golden:
+        ids = np.array([line["input_ids"]])
+        states = session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
+        np.testing.assert_allclose(states[0].mean(0), line["vector"], atol=TOLERANCE)
+
+
+def test_sentence_transformers_gives_the_vectors_of_the_file(golden, run, tmp_path):
+    folder = export_sentence_transformers(run.model, tmp_path / "vectors")
+    vectors = SentenceTransformer(str(folder), device="cpu", local_files_only=True).encode([line["text"] for line in golden])
+    np.testing.assert_allclose(vectors, [line["vector"] for line in golden], atol=TOLERANCE)
+
+
+def test_the_check_names_the_tools_that_it_ran(path, exported, run, tmp_path):
+    assert check_golden(exported, read_golden(path)).keys() == {"transformers", "onnxruntime"}
+    assert check_golden(export_hf(run.model, tmp_path / "hf"), read_golden(path)).keys() == {"transformers"}
+    assert check_golden(export_sentence_transformers(run.model, tmp_path / "st"), read_golden(path)).keys() == {"transformers"}
+
+
+def test_a_graph_with_a_head_is_left_aside(tagger, tmp_path):
+    write_golden(tagger, tmp_path / "golden.jsonl")
+    exported = export_onnx(tagger, tmp_path / "onnx")
+    assert check_golden(exported, read_golden(tmp_path / "golden.jsonl")).keys() == {"transformers"}
+
+
+@pytest.mark.parametrize(("field", "says"), [("input_ids", "other ids of text 2"), ("vector", "vectors of transformers differ by 1")])
+def test_a_difference_is_an_error_that_quotes_no_text(path, exported, tmp_path, field, says):
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines[1][field][-1] += 1
+    (tmp_path / "other.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(CheckpointError, match=says) as raised:
+        check_golden(exported, read_golden(tmp_path / "other.jsonl"))
+    assert "leading space" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [None, "", "[1]\n", '{"text": "a"}\n', "no JSON\n"])
+def test_what_is_no_golden_file_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "golden.jsonl").write_text(content)
+    with pytest.raises(DataError, match="cmbert export golden"):
+        read_golden(tmp_path / "golden.jsonl")
+
+
+def test_a_folder_that_is_no_export_is_refused(path, tmp_path):
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        check_golden(tmp_path, read_golden(path))
+
+
+def test_an_existing_file_is_not_overwritten_unasked(path, run):
+    with pytest.raises(ConfigError, match="--overwrite"):
+        write_golden(run.model, path)
+
+
+def test_texts_that_are_all_too_long_are_an_error(run, tmp_path):
+    with pytest.raises(DataError, match="none of 1 texts fits"):
+        write_golden(run.model, tmp_path / "golden.jsonl", [TEXTS[-1]])
+
+
+def test_the_commands_write_and_check_texts_of_ones_own(run, exported, tmp_path, capsys):
+    notes, file = tmp_path / "notes.jsonl", tmp_path / "golden.jsonl"
+    notes.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("chest\u2028pain\u0085", TEXTS[-1], "day 3")))
+    assert main(["export", "golden", str(run.model), "-o", str(file), "--texts", str(notes)]) == 0
+    assert "2 texts, 1 left out as longer than the context" in capsys.readouterr().out
+    assert main(["export", "check", str(exported), str(file)]) == 0
+    assert "onnxruntime: the same ids, vectors within" in capsys.readouterr().out
+    assert main(["export", "check", str(exported), str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out).keys() == {"transformers", "onnxruntime"}
