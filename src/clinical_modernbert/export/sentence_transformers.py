@@ -63,8 +63,9 @@ def export_sentence_transformers(
 def _modules(normalize: bool) -> list[dict[str, str | int]]:
     """The steps from text to vector, under the class paths that all versions know."""
     steps = [("Transformer", ""), ("Pooling", "1_Pooling"), *([("Normalize", "2_Normalize")] if normalize else [])]
-    kinds = enumerate(steps)
-    return [{"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"} for n, (kind, path) in kinds]
+    return [
+        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"} for n, (kind, path) in enumerate(steps)
+    ]
 
 
 def _pooling(width: int, pooling: Pooling) -> dict[str, str | int | bool]:
