@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -13,13 +14,27 @@ from clinical_modernbert.export.golden import TEXTS, TOLERANCE, check_golden, re
 from clinical_modernbert.export.hf import export_hf
 from clinical_modernbert.export.onnx import export_onnx
 from clinical_modernbert.export.sentence_transformers import export_sentence_transformers
+from clinical_modernbert.model import ModernBertForMaskedLM, hf
+from clinical_modernbert.model.init import initialize
+from clinical_modernbert.tokenization import Tokenizer
 
 
 @pytest.fixture(scope="module")
-def path(run, tmp_path_factory):
-    """Of the tiny model, whose context of 128 is shorter than the longest text."""
+def model(run, tmp_path_factory):
+    """The tiny model with a context that holds every text, and weights wide enough that all tokens of it matter."""
+    folder, tiny = tmp_path_factory.mktemp("model"), hf.load(run.model)
+    config = replace(tiny.config, max_position_embeddings=2048, initializer_range=0.3)
+    long = ModernBertForMaskedLM(config)
+    initialize(long, 0)
+    hf.save(long, folder)
+    Tokenizer.load(run.model).save(folder, 2048)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def path(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("golden") / "golden.jsonl"
-    assert write_golden(run.model, path) == 1
+    assert write_golden(model, path) == 0
     return path
 
 
@@ -29,18 +44,18 @@ def golden(path):
 
 
 @pytest.fixture(scope="module")
-def exported(run, tmp_path_factory):
-    return export_onnx(run.model, tmp_path_factory.mktemp("onnx") / "model")
+def exported(model, tmp_path_factory):
+    return export_onnx(model, tmp_path_factory.mktemp("onnx") / "model")
 
 
 def test_the_texts_hold_what_tools_disagree_on(golden):
     texts = [line["text"] for line in golden]
-    assert texts == list(TEXTS[:-1])
-    assert len(TEXTS) == len(set(TEXTS)) == 12
+    assert texts == list(TEXTS)
+    assert len(set(texts)) == 12
     assert any(text.startswith(" ") for text in texts)
     assert any(not text.isascii() for text in texts)
     assert any("\n" in text for text in texts)
-    assert len(TEXTS[-1]) > 1000
+    assert max(len(line["input_ids"]) for line in golden) > 4 * 128  # far beyond the window of a local layer
 
 
 def test_transformers_alone_gives_ids_and_vectors_of_the_file(golden, exported):
@@ -61,16 +76,16 @@ def test_onnxruntime_alone_gives_the_vectors_of_the_file(golden, exported):
         np.testing.assert_allclose(states[0].mean(0), line["vector"], atol=TOLERANCE)
 
 
-def test_sentence_transformers_gives_the_vectors_of_the_file(golden, run, tmp_path):
-    folder = export_sentence_transformers(run.model, tmp_path / "vectors")
+def test_sentence_transformers_gives_the_vectors_of_the_file(golden, model, tmp_path):
+    folder = export_sentence_transformers(model, tmp_path / "vectors")
     vectors = SentenceTransformer(str(folder), device="cpu", local_files_only=True).encode([line["text"] for line in golden])
     np.testing.assert_allclose(vectors, [line["vector"] for line in golden], atol=TOLERANCE)
 
 
-def test_the_check_names_the_tools_that_it_ran(path, exported, run, tmp_path):
+def test_the_check_names_the_tools_that_it_ran(path, exported, model, tmp_path):
     assert check_golden(exported, read_golden(path)).keys() == {"transformers", "onnxruntime"}
-    assert check_golden(export_hf(run.model, tmp_path / "hf"), read_golden(path)).keys() == {"transformers"}
-    assert check_golden(export_sentence_transformers(run.model, tmp_path / "st"), read_golden(path)).keys() == {"transformers"}
+    assert check_golden(export_hf(model, tmp_path / "hf"), read_golden(path)).keys() == {"transformers"}
+    assert check_golden(export_sentence_transformers(model, tmp_path / "st"), read_golden(path)).keys() == {"transformers"}
 
 
 def test_a_graph_with_a_head_is_left_aside(tagger, tmp_path):
@@ -89,6 +104,13 @@ def test_a_difference_is_an_error_that_quotes_no_text(path, exported, tmp_path, 
     assert "leading space" not in str(raised.value)
 
 
+def test_a_window_that_is_off_by_one_is_found(path, model, tmp_path):
+    config = export_hf(model, tmp_path / "hf") / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"local_attention": 126}))
+    with pytest.raises(CheckpointError, match="vectors of transformers differ"):
+        check_golden(tmp_path / "hf", read_golden(path))
+
+
 @pytest.mark.parametrize("content", [None, "", "[1]\n", '{"text": "a"}\n', "no JSON\n"])
 def test_what_is_no_golden_file_is_refused(tmp_path, content):
     if content is not None:
@@ -102,9 +124,14 @@ def test_a_folder_that_is_no_export_is_refused(path, tmp_path):
         check_golden(tmp_path, read_golden(path))
 
 
-def test_an_existing_file_is_not_overwritten_unasked(path, run):
+def test_an_existing_file_is_not_overwritten_unasked(path, model):
     with pytest.raises(ConfigError, match="--overwrite"):
-        write_golden(run.model, path)
+        write_golden(model, path)
+
+
+def test_texts_longer_than_the_context_are_left_out_and_counted(run, tmp_path):
+    assert write_golden(run.model, tmp_path / "golden.jsonl") == 1
+    assert [line.text for line in read_golden(tmp_path / "golden.jsonl")] == list(TEXTS[:-1])
 
 
 def test_texts_that_are_all_too_long_are_an_error(run, tmp_path):
@@ -112,12 +139,14 @@ def test_texts_that_are_all_too_long_are_an_error(run, tmp_path):
         write_golden(run.model, tmp_path / "golden.jsonl", [TEXTS[-1]])
 
 
-def test_the_commands_write_and_check_texts_of_ones_own(run, exported, tmp_path, capsys):
+def test_the_commands_write_and_check_texts_of_ones_own(model, exported, tmp_path, capfd):
     notes, file = tmp_path / "notes.jsonl", tmp_path / "golden.jsonl"
-    notes.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("chest\u2028pain\u0085", TEXTS[-1], "day 3")))
-    assert main(["export", "golden", str(run.model), "-o", str(file), "--texts", str(notes)]) == 0
-    assert "2 texts, 1 left out as longer than the context" in capsys.readouterr().out
+    notes.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("chest\u2028pain\u0085", "day " * 5000, "day 3")))
+    assert main(["export", "golden", str(model), "-o", str(file), "--texts", str(notes)]) == 0
+    assert "2 texts, 1 left out as longer than the context" in capfd.readouterr().out
     assert main(["export", "check", str(exported), str(file)]) == 0
-    assert "onnxruntime: the same ids, vectors within" in capsys.readouterr().out
+    printed = capfd.readouterr()
+    assert "onnxruntime: the same ids, vectors within" in printed.out
+    assert printed.err == ""
     assert main(["export", "check", str(exported), str(file), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out).keys() == {"transformers", "onnxruntime"}
+    assert json.loads(capfd.readouterr().out).keys() == {"transformers", "onnxruntime"}

@@ -16,7 +16,7 @@ Form = Annotated[Literal["fp32", "int8"], typer.Option("--dtype", help="int8 is 
 Check = Annotated[Path | None, typer.Option("--check", help="Texts like those the model will see: .jsonl(.gz), .csv(.gz), .parquet, .txt.")]
 
 CHECKED = 200
-"""Texts of --check or --texts that are used unless --limit says otherwise."""
+"""Texts of --check that are used unless --limit says otherwise."""
 
 
 @app.command()
@@ -99,7 +99,7 @@ def golden(
     """
     from clinical_modernbert.export.golden import TEXTS, write_golden
 
-    chosen = _read(texts, limit or CHECKED) if texts else TEXTS[:limit]
+    chosen = _read(texts, limit) if texts else TEXTS[:limit]
     longer = write_golden(model, output, chosen, overwrite=overwrite)
     sys.stdout.write(f"{output}: {len(chosen) - longer:,} texts, {longer:,} left out as longer than the context\n")
 
@@ -135,7 +135,7 @@ def _texts(dtype: str, file: Path | None, limit: int | None) -> list[str] | None
     return _read(file, limit or CHECKED)
 
 
-def _read(file: Path, limit: int) -> list[str]:
+def _read(file: Path, limit: int | None) -> list[str]:
     from itertools import islice
 
     from clinical_modernbert.sources import Document, Files

@@ -1,7 +1,8 @@
 """A model -> texts with their ids and vectors, by which anybody can check another tool; and that check for an exported folder."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -114,7 +115,8 @@ def check_golden(folder: Path, golden: Iterable[Golden]) -> dict[str, float]:
 def _tools(folder: Path) -> dict[str, States]:
     from transformers import AutoModel
 
-    network = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
+    with _quiet():
+        network = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
 
     @torch.inference_mode()
     def padded(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -125,3 +127,18 @@ def _tools(folder: Path) -> dict[str, States]:
     if (folder / FULL_PRECISION).is_file() and (graph := OnnxEncoder(folder / FULL_PRECISION)).output == STATES:
         found["onnxruntime"] = lambda ids: graph.states(ids[None], np.ones_like(ids)[None])[0]
     return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep from the user how transformers loads a folder, and which head of it is not needed for vectors."""
+    logging = package("transformers.utils.logging")
+    level, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()
