@@ -94,10 +94,17 @@ def test_a_graph_with_a_head_is_left_aside(tagger, tmp_path):
     assert check_golden(exported, read_golden(tmp_path / "golden.jsonl")).keys() == {"transformers"}
 
 
-@pytest.mark.parametrize(("field", "says"), [("input_ids", "other ids of text 2"), ("vector", "vectors of transformers differ by 1")])
-def test_a_difference_is_an_error_that_quotes_no_text(path, exported, tmp_path, field, says):
+@pytest.mark.parametrize(
+    ("field", "wrong", "says"),
+    [
+        ("input_ids", lambda ids: [*ids[:-1], ids[-1] + 1], "other ids of text 2"),
+        ("vector", lambda vector: [vector[0] + 1, *vector[1:]], "vectors of transformers differ by 1"),
+        ("vector", lambda vector: vector[1:], "vectors of transformers differ by inf"),
+    ],
+)
+def test_a_difference_is_an_error_that_quotes_no_text(path, exported, tmp_path, field, wrong, says):
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    lines[1][field][-1] += 1
+    lines[1][field] = wrong(lines[1][field])
     (tmp_path / "other.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(CheckpointError, match=says) as raised:
         check_golden(exported, read_golden(tmp_path / "other.jsonl"))
@@ -111,7 +118,9 @@ def test_a_window_that_is_off_by_one_is_found(path, model, tmp_path):
         check_golden(tmp_path / "hf", read_golden(path))
 
 
-@pytest.mark.parametrize("content", [None, "", "[1]\n", '{"text": "a"}\n', "no JSON\n"])
+@pytest.mark.parametrize(
+    "content", [None, "", "[1]\n", '{"text": "a"}\n', "no JSON\n", '{"text": "a", "input_ids": [1], "vector": null}\n']
+)
 def test_what_is_no_golden_file_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "golden.jsonl").write_text(content)
