@@ -2,7 +2,8 @@
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -129,8 +130,13 @@ def tag(
     file: Texts,
     output: Output,
     form: Annotated[
-        Literal["jsonl", "brat", "conll", "pubtator"], typer.Option("--format", help="One JSON object a text, or files of annotations.")
+        Literal["jsonl", "brat", "conll", "pubtator", "note_nlp"],
+        typer.Option("--format", help="One JSON object a text, files of annotations, or rows of OMOP's NOTE_NLP as CSV."),
     ] = "jsonl",
+    day: Annotated[
+        datetime | None,
+        typer.Option("--date", formats=["%Y-%m-%d"], help="The `nlp_date` of note_nlp; today, or the day on which a resumed run began."),
+    ] = None,
     text_column: TextColumn = "text",
     id_column: IdColumn = None,
     limit: Limit = None,
@@ -144,25 +150,29 @@ def tag(
     Example: cmbert tag tagger/ notes.jsonl -o tagged.jsonl
     """
     from clinical_modernbert import formats
+    from clinical_modernbert.formats import note_nlp
     from clinical_modernbert.inference import TaskEncoder, bulk
 
     _refuse_existing(output, file, overwrite)
     encoder = TaskEncoder.from_pretrained(model, device=device or "auto", dtype=dtype)
+    nlp_date = _nlp_date(form, day, output, resume)
 
     def work(documents: "Sequence[Document]", path: Path) -> dict[str, int]:
         found = encoder.tag([document.text for document in documents])
-        pairs = list(zip(documents, found, strict=True))
-        if form == "jsonl":
-            spans = [[{**asdict(span), "text": one.text[span.start : span.end]} for span in some] for one, some in pairs]
-            _write_lines(path, [{"id": one.id, "spans": some} for one, some in zip(documents, spans, strict=True)])
+        annotated = [_annotated(one, some) for one, some in zip(documents, found, strict=True)]
+        if nlp_date:
+            note_nlp.table(annotated, _system(encoder.weights), nlp_date).write_parquet(path)
+        elif form == "jsonl":
+            _write_lines(path, [{"id": one.id, "spans": [_told(span) for span in one.spans]} for one in annotated])
         else:
-            annotated = (formats.AnnotatedDocument(one.id.replace("/", "_"), one.text, _annotations(one.text, some)) for one, some in pairs)
-            formats.write(annotated, path, form)
+            formats.write((replace(one, id=one.id.replace("/", "_")) for one in annotated), path, form)
         return {"spans": sum(map(len, found))}
 
-    key = {"model": _weights(model), "format": form, "dtype": dtype, "text_column": text_column, "id_column": id_column, "limit": limit}
-    join = {"jsonl": bulk.joined_bytes, "brat": bulk.joined_folders}.get(form, bulk.joined_files)
-    total = _run(file, _records(file, text_column, id_column), work, join, output, key, limit, resume, overwrite)
+    key = {"model": encoder.weights, "format": form, "dtype": dtype, "text_column": text_column, "id_column": id_column, "limit": limit}
+    key |= {"date": str(nlp_date)} if nlp_date else {}
+    joins = {"jsonl": bulk.joined_bytes, "brat": bulk.joined_folders, "note_nlp": note_nlp.join}
+    records = _records(file, text_column, id_column)
+    total = _run(file, records, work, joins.get(form, bulk.joined_files), output, key, limit, resume, overwrite)
     sys.stdout.write(f"{output}: {total['spans']:,} spans in {total['texts']:,} texts, {total['refused']:,} records refused\n")
 
 
@@ -325,10 +335,36 @@ def _pairs(file: Path, text_column: str, second_column: str, id_column: str | No
         yield Document(id, str(row[text_column]), "files", "credentialed", metadata={_SECOND: str(row[second_column])})
 
 
-def _annotations(text: str, spans: "Sequence[Span]") -> "tuple[formats.Span, ...]":
+def _annotated(document: "Document", spans: "Sequence[Span]") -> "formats.AnnotatedDocument":
     from clinical_modernbert import formats
 
-    return tuple(formats.Span.over(text, f"T{n}", span.label, (span.start, span.end)) for n, span in enumerate(spans, start=1))
+    text = document.text
+    found = (formats.Span.over(text, f"T{n}", span.label, (span.start, span.end)) for n, span in enumerate(spans, start=1))
+    return formats.AnnotatedDocument(document.id, text, tuple(found))
+
+
+def _told(span: "formats.Span") -> dict[str, str | int]:
+    return {"start": span.start, "end": span.end, "label": span.label, "text": span.text}
+
+
+def _nlp_date(form: str, day: datetime | None, output: Path, resume: bool) -> date | None:
+    """The day that note_nlp states of a run, and none for other formats; one that goes on keeps that on which it began."""
+    from clinical_modernbert.errors import ConfigError
+    from clinical_modernbert.inference import bulk
+
+    if form != "note_nlp":
+        if day:
+            raise ConfigError(f"--date {day:%Y-%m-%d} is for note_nlp alone. Add --format note_nlp, or leave it out.")
+        return None
+    began = bulk.begun(output).get("date") if resume else None
+    return day.date() if day else date.fromisoformat(str(began)) if began else date.today()
+
+
+def _system(weights: str) -> str:
+    """The program and the weights, for whoever asks where a row came from."""
+    from clinical_modernbert import __version__
+
+    return f"clinical-modernbert {__version__}, weights {weights[:12]}"
 
 
 def _write_lines(path: Path, items: list[dict[str, Any]]) -> None:

@@ -136,17 +136,27 @@ def joined_files(made: Sequence[Path], output: Path) -> None:
     joined_bytes([folder / name for folder in made], output / name)
 
 
+def begun(output: Path) -> Mapping[str, object]:
+    """The key of an interrupted run that was to write `output`; empty if there is none."""
+    try:
+        known: Mapping[str, object] = json.loads((_parts_of(output) / "job.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known
+
+
+def _parts_of(output: Path) -> Path:
+    return output.with_name(f".{output.name}.parts")
+
+
 def _opened(output: Path, key: Mapping[str, object], resume: bool) -> Path:
     """Where the parts go; empty, or with those of an interrupted run."""
-    folder = output.with_name(f".{output.name}.parts")
+    folder = _parts_of(output)
     job = {"format_version": FORMAT_VERSION, **key}
-    try:
-        known = json.loads((folder / "job.json").read_text(encoding="utf-8")) if resume else None
-    except (OSError, ValueError):
-        known = None
-    if known is not None and known != json.loads(json.dumps(job)):
+    known = begun(output) if resume else {}
+    if known and known != json.loads(json.dumps(job)):
         raise ConfigError(f"the interrupted run ({folder}) had other files, weights or options. Leave out --resume to start anew.")
-    if known is None:
+    if not known:
         _remove(folder)
         folder.mkdir(parents=True)
         atomic.write_json(folder / "job.json", job)
