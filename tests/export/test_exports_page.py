@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 import shutil
 from pathlib import Path
 
@@ -10,15 +9,9 @@ import pytest
 
 from clinical_modernbert.cli.main import main
 from clinical_modernbert.export import spacy as component
+from documents import blocks, commands, read
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "exports.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-
-
-COMMANDS = [shlex.split(line, comments=True) for block in blocks("bash") for line in block.splitlines()]
+PAGE = read("docs/exports.md")
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +26,7 @@ def workplace(run, tagger, tmp_path_factory) -> Path:
 
 def test_every_command_runs(workplace, monkeypatch, capsys):
     monkeypatch.chdir(workplace)
-    for program, *arguments in COMMANDS:
-        assert program == "cmbert"
+    for arguments in commands(PAGE):
         assert main([*arguments, "-q"] if arguments[0] == "tag" else arguments) == 0, capsys.readouterr().err
     assert {"my-model", "my-vectors", "my-onnx", "tagger-onnx", "golden.jsonl", "tagged.jsonl", "tagged-brat", "note_nlp.csv"} <= {
         path.name for path in workplace.iterdir()
@@ -44,6 +36,6 @@ def test_every_command_runs(workplace, monkeypatch, capsys):
 def test_the_python_runs(workplace, monkeypatch, capsys):
     assert component.NAME == "cmbert_ner"  # importing it registers it where the package was not installed anew
     monkeypatch.chdir(workplace)
-    (program,) = blocks("python")
+    (program,) = blocks(PAGE, "python")
     exec(program, {})
     assert re.match(r"\d+ \d+ Finding\n", capsys.readouterr().out)

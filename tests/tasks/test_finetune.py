@@ -109,7 +109,7 @@ def test_a_brat_folder_ends_in_tagged_text(tagger: Path, tmp_path: Path, capsys:
     assert "2 spans in 1 texts" in capsys.readouterr().out
     found = json.loads((tmp_path / "tagged.jsonl").read_text())["spans"]
     assert [(span["text"], span["label"]) for span in found] == [("aspirin", "Drug"), ("10 mg", "Dose")]
-    assert all(text[span["start"] : span["end"]] == span["text"] for span in found)
+    assert all(text[span["start"] : span["end"]] == span["text"] and 0.5 < span["score"] <= 1 for span in found)
 
 
 def test_tagged_text_comes_as_brat_too(tagger: Path, tmp_path: Path) -> None:

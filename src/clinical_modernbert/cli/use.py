@@ -163,7 +163,8 @@ def tag(
         if nlp_date:
             note_nlp.table(annotated, _system(encoder.weights), nlp_date).write_parquet(path)
         elif form == "jsonl":
-            _write_lines(path, [{"id": one.id, "spans": [_told(span) for span in one.spans]} for one in annotated])
+            spans = [[_told(one.text, span) for span in some] for one, some in zip(documents, found, strict=True)]
+            _write_lines(path, [{"id": one.id, "spans": some} for one, some in zip(documents, spans, strict=True)])
         else:
             formats.write((replace(one, id=one.id.replace("/", "_")) for one in annotated), path, form)
         return {"spans": sum(map(len, found))}
@@ -343,8 +344,8 @@ def _annotated(document: "Document", spans: "Sequence[Span]") -> "formats.Annota
     return formats.AnnotatedDocument(document.id, text, tuple(found))
 
 
-def _told(span: "formats.Span") -> dict[str, str | int]:
-    return {"start": span.start, "end": span.end, "label": span.label, "text": span.text}
+def _told(text: str, span: "Span") -> dict[str, str | float | None]:
+    return {**asdict(span), "text": text[span.start : span.end]}
 
 
 def _nlp_date(form: str, day: datetime | None, output: Path, resume: bool) -> date | None:
