@@ -193,6 +193,16 @@ class Encoder:
         Raises:
             DataError: no `[MASK]`, or more than one.
         """
+        ids, place = self.masked(text)
+        return self.candidates(self.states([ids])[0][place], top_k)
+
+    def masked(self, text: str) -> tuple[npt.NDArray[np.int64], int]:
+        """The window of `text` around its one `[MASK]`, between [CLS] and [SEP], and where the mask stands in it.
+
+        Raises:
+            ConfigError: the model fills no masks.
+            DataError: no `[MASK]`, or more than one.
+        """
         if not isinstance(self.model, ModernBertForMaskedLM) or not isinstance(self.tokenizer, Tokenizer):
             raise ConfigError("this model is no ModernBERT with a masked-language head. Fill masks with one that is.")
         ids = self.tokenizer.encode_masked(text).ids
@@ -201,12 +211,17 @@ class Encoder:
             raise DataError(f"the text has {len(masks)} [MASK]. Write exactly one.")
         position = int(masks[0])
         window = next(w for w in self._windows(len(ids)) if w.take_start <= position < w.take_stop)
-        piece = self.tokenizer.wrap(ids[window.start : window.stop])
-        with torch.inference_mode():
-            state = torch.from_numpy(self.states([piece])[0][[position - window.start + 1]]).to(self._device)
-            logits = self.model.decoder(self.model.head(state), self.model.token_embeddings)[0]
-            probabilities = logits.softmax(0)[: len(self.tokenizer)]  # ids beyond the tokenizer's only fill up the matrix
-            best = torch.topk(probabilities, min(top_k, len(probabilities)))
+        return self.tokenizer.wrap(ids[window.start : window.stop]), position - window.start + 1
+
+    @torch.inference_mode()
+    def candidates(self, state: npt.NDArray[np.float32], top_k: int) -> list[Prediction]:
+        """The `top_k` most probable tokens where the model's state is `state` (hidden,), most probable first."""
+        assert isinstance(self.model, ModernBertForMaskedLM)
+        assert isinstance(self.tokenizer, Tokenizer)
+        hidden = self.model.head(torch.from_numpy(state[None]).to(self._device))
+        logits = self.model.decoder(hidden, self.model.token_embeddings)[0]
+        probabilities = logits.softmax(0)[: len(self.tokenizer)]  # ids beyond the tokenizer's only fill up the matrix
+        best = torch.topk(probabilities, min(top_k, len(probabilities)))
         return [
             Prediction(self.tokenizer.decode([int(index)]).strip(), float(probability))
             for probability, index in zip(best.values, best.indices, strict=True)
