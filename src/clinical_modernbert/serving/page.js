@@ -4,6 +4,7 @@
 const at = (id) => document.getElementById(id);
 const KINDS = 6;
 const SHOWN = 400;
+const AROUND = 40;
 
 function make(tag, text, kind) {
   const element = document.createElement(tag);
@@ -84,7 +85,8 @@ async function fillMask() {
   const [start, end] = chosenWord(at("note"));
   if (start === end) throw new Error("Put the cursor into a word of the note, or select one.");
   const candidates = await ask("fill-mask", { inputs: `${value.slice(0, start)}[MASK]${value.slice(end)}`, top_k: 8 });
-  at("masked").textContent = `…${value.slice(Math.max(0, start - 40), start)}[ ${value.slice(start, end)} ]${value.slice(end, end + 40)}…`;
+  const [before, after] = [value.slice(Math.max(0, start - AROUND), start), value.slice(end, end + AROUND)];
+  at("masked").textContent = `${start > AROUND ? "…" : ""}${before}[ ${value.slice(start, end)} ]${after}${end + AROUND < value.length ? "…" : ""}`;
   show("candidates", ...candidates.map((one) => row("li", one.token, one.probability, `${(100 * one.probability).toFixed(1)} %`)));
   at("filled").hidden = false;
 }
