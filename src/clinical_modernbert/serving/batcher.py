@@ -46,6 +46,9 @@ class _Pending:
             self.future.set_exception(error)
 
 
+_Taken = tuple[_Pending, int, Piece]
+
+
 class Batcher:
     """Runs jobs of many requests on one model; a request that is cancelled costs nothing from then on."""
 
@@ -99,23 +102,27 @@ class Batcher:
 
     def _run(self) -> None:
         while batch := self._next():
-            began = time.perf_counter()
             try:
-                found = self._states([piece.ids for _, _, piece in batch])
-                for (pending, number, piece), states in zip(batch, found, strict=True):
+                for (pending, number, piece), states in zip(batch, self._timed(batch), strict=True):
                     pending.keep(number, piece, states)
             except Exception as error:  # noqa: BLE001 - handed to the requests' boundary
                 for pending, _, _ in batch:
                     pending.fail(error)
+
+    def _timed(self, batch: list[_Taken]) -> list[npt.NDArray[np.float32]]:
+        began = time.perf_counter()
+        try:
+            return self._states([piece.ids for _, _, piece in batch])
+        finally:
             seconds = max(time.perf_counter() - began, 1e-6)
             self._measured(len({id(pending) for pending, _, _ in batch}), self._running_tokens, seconds)
             with self._changed:
                 self._tokens_per_second = 0.8 * self._tokens_per_second + 0.2 * self._running_tokens / seconds
                 self._running_tokens = 0
 
-    def _next(self) -> list[tuple[_Pending, int, Piece]]:
+    def _next(self) -> list[_Taken]:
         """Pieces that go through the model together, one of each request in turn; none once all is done and closed."""
-        batch: list[tuple[_Pending, int, Piece]] = []
+        batch: list[_Taken] = []
         with self._changed:
             while not batch and not (self._closed and not self._waiting):
                 if not self._waiting:
@@ -123,7 +130,7 @@ class Batcher:
                 self._fill(batch)
         return batch
 
-    def _fill(self, batch: list[tuple[_Pending, int, Piece]]) -> None:
+    def _fill(self, batch: list[_Taken]) -> None:
         while self._waiting:
             pending = self._waiting[0]
             if pending.future.done() or not pending.todo:

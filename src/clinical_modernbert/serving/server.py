@@ -76,9 +76,11 @@ def _application(encoder: Encoder, index: Index | None, audit: Path | None, toke
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+        listener = socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
     except OSError as error:
         raise ConfigError(f"cannot listen on {host}, port {port} ({error.strerror}). Choose others with --host and --port.") from None
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # an answer's head waits 40 ms for its body's turn without
+    return listener
 
 
 class _Server(uvicorn.Server):
