@@ -73,6 +73,16 @@ def test_many_slow_clients_leave_room_for_a_quick_one(impatient):
         connection.close()
 
 
+def test_a_client_that_does_not_read_is_let_go(impatient):
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(impatient.address)
+        connection.sendall(b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
+        time.sleep(2)
+        assert said(connection).count(b"HTTP/1.1 200") < 1000
+    assert works(impatient)
+
+
 @pytest.mark.parametrize("ending", [b"", b"\r\n", b"Content-Length: 15\r\n\r\n", b"Content-Length: 15\r\n\r\n" + b'{"inputs": "a"}'])
 def test_a_half_closed_or_broken_connection_ends(impatient, ending):
     for broken in (False, True):

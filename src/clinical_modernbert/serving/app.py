@@ -61,14 +61,14 @@ class App:
             answer = await self._bounded(head, receive, record)
             record.status = answer.status
             answer = self._written(head, record, answer)
+            self._metrics.answered(record)
+            await self._send(answer, record, send, body=head.method != "HEAD")
         except ClientLeftError:
             record.status = CLIENT_LEFT
             self._written(head, record, Answer(b""))
-            return
+            self._metrics.answered(record)
         finally:
             self._busy -= 1
-            self._metrics.answered(record)
-        await self._send(answer, record, send, body=head.method != "HEAD")
 
     async def _bounded(self, head: Head, receive: Receive, record: Record) -> Answer:
         """The answer, or what the client is told of an error; the boundary at which errors end."""

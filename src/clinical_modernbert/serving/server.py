@@ -115,32 +115,49 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """Closes a connection whose next request's head does not come in time."""
+    """Closes a connection whose next request's head does not come in time, or whose client does not read its answer."""
 
     def __init__(self, seconds: float, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._seconds = seconds
-        self._timer: TimerHandle | None = None
+        self._head, self._unread = _Alarm(self, seconds), _Alarm(self, seconds)
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._watch()
+        self._head.start()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._watch()
+        if self.cycle is None or self.cycle.response_complete:
+            self._head.start()
+        else:
+            self._head.stop()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread.start()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unread.stop()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop()
+        self._head.stop()
         super().connection_lost(exc)
+        self._unread.stop()
 
-    def _watch(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._stop()
-        elif self._timer is None:
-            self._timer = self.loop.call_later(self._seconds, self.transport.abort)
 
-    def _stop(self) -> None:
+class _Alarm:
+    """Ends a connection some seconds after its start, unless it is stopped."""
+
+    def __init__(self, connection: H11Protocol, seconds: float) -> None:
+        self._connection, self._seconds = connection, seconds
+        self._timer: TimerHandle | None = None
+
+    def start(self) -> None:
+        if self._timer is None:
+            self._timer = self._connection.loop.call_later(self._seconds, self._connection.transport.abort)
+
+    def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

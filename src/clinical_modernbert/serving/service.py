@@ -14,6 +14,7 @@ from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import Encoder, Index, Span, TaskEncoder, jobs
 from clinical_modernbert.inference.encoder import unit
 from clinical_modernbert.inference.jobs import Job
+from clinical_modernbert.model import ModernBertForMaskedLM
 from clinical_modernbert.serving import bodies
 from clinical_modernbert.serving.batcher import Batcher
 from clinical_modernbert.serving.records import Record
@@ -31,7 +32,7 @@ class Service:
         self._encoder, self._index = encoder, index
         self._batcher, self._settings = batcher, settings
         self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
-        self.name = encoder.folder.name if encoder.folder else "model"
+        self.name = encoder.folder.resolve().name if encoder.folder else "model"
 
     @property
     def verbs(self) -> list[str]:
@@ -39,7 +40,7 @@ class Service:
         task = self._encoder if isinstance(self._encoder, TaskEncoder) else None
         known = {
             "embed": True,
-            "fill-mask": task is None,
+            "fill-mask": task is None and isinstance(self._encoder.model, ModernBertForMaskedLM),
             "tag": task is not None and task.is_tagger,
             "predict": task is not None and not task.is_tagger,
             "rerank": task is not None and not task.is_tagger and len(task.labels) <= 2 and task.of_pairs is not False,
