@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from clinical_modernbert.errors import CheckpointError, ConfigError, DataError
-from clinical_modernbert.inference import Encoder
+from clinical_modernbert.inference import Encoder, jobs
 from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, hf
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.tokenization import train
@@ -116,3 +116,13 @@ def test_fill_mask_needs_exactly_one_mask(encoder, text):
 def test_a_missing_folder_is_one_clear_error(tmp_path):
     with pytest.raises(CheckpointError, match=r"config\.json"):
         Encoder.from_pretrained(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_jobs_whose_pieces_share_a_row_give_what_encode_gives(encoder, pooling):
+    texts = [*TEXTS, "Stable. No fever. " * 40]
+    made = [jobs.embedding(encoder, text, pooling) for text in texts]
+    assert len(made[-1].pieces) > 2
+    found = iter(encoder.states([piece.ids for job in made for piece in job.pieces]))
+    vectors = [job.answer([job.keep(piece, next(found)) for piece in job.pieces]) for job in made]
+    np.testing.assert_allclose(vectors, encoder.encode(texts, pooling=pooling), atol=1e-5)

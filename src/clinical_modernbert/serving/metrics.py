@@ -15,7 +15,7 @@ _REQUESTS = (1, 2, 4, 8, 16, 32, 64, 128)
 class Metrics:
     """A registry of its own, so that servers in one process do not share it."""
 
-    def __init__(self, queued_tokens: Callable[[], float]) -> None:
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
         own: dict[str, Any] = {"registry": self._registry, "namespace": "cmbert"}
         self._requests = Counter("requests", "Requests answered.", ["endpoint", "status"], **own)
@@ -24,7 +24,11 @@ class Metrics:
         self._row_tokens = Histogram("row_tokens", "Tokens that went through the model together.", buckets=_TOKENS, **own)
         self._row_requests = Histogram("row_requests", "Requests that shared a packed row.", buckets=_REQUESTS, **own)
         self._model_seconds = Counter("model_seconds", "Time in the model.", **own)
-        Gauge("queued_tokens", "Tokens that wait or are computed.", **own).set_function(queued_tokens)
+        self._queued_tokens = Gauge("queued_tokens", "Tokens that wait or are computed.", **own)
+
+    def watch(self, queued_tokens: Callable[[], float]) -> None:
+        """Ask for the length of the queue whenever it is told."""
+        self._queued_tokens.set_function(queued_tokens)
 
     def answered(self, record: Record) -> None:
         """Count a request."""

@@ -57,10 +57,9 @@ def serve(
 
 
 def _application(encoder: Encoder, index: Index | None, audit: Path | None, tokens: Tokens, limits: ServingSettings) -> tuple[App, Service]:
-    ran: list[Callable[[int, int, float], None]] = []
-    batcher = Batcher(encoder.states, limits.batch_tokens, limits.queue_tokens, lambda *figures: ran[0](*figures))
-    metrics = Metrics(lambda: batcher.num_tokens)
-    ran.append(metrics.ran)
+    metrics = Metrics()
+    batcher = Batcher(encoder.states, limits.batch_tokens, limits.queue_tokens, metrics.ran)
+    metrics.watch(lambda: batcher.num_tokens)
     service = Service(encoder, index, batcher, limits)
     info = {
         "version": __version__,
