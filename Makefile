@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STAMP := .venv/installed
 
-.PHONY: help install quickstart test test-slow check bench bench-corpus against-trainer ablations open-model bench-finetune suite docs clean
+.PHONY: help install quickstart test test-slow check bench bench-corpus bench-serve against-trainer ablations open-model bench-finetune suite docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 14
@@ -50,6 +50,10 @@ bench-corpus: $(STAMP)  ## reading and deduplicating beside other tools, and the
 	$(BIN)/python benchmarks/corpus.py
 	$(BIN)/python benchmarks/corpus_memory.py
 	$(BIN)/python docs/generate.py
+
+bench-serve: $(STAMP)  ## a server under load beside a plain one: half an hour on two cores
+	$(PIP) fastapi
+	$(BIN)/python benchmarks/serve.py
 
 against-trainer: $(STAMP)  ## the same minutes of training beside transformers' Trainer and the paper's released loop: two hours on two cores
 	$(PIP) accelerate

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from clinical_modernbert.errors import CheckpointError, ConfigError, DataError
-from clinical_modernbert.inference import Encoder
+from clinical_modernbert.inference import Encoder, jobs
 from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, hf
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.tokenization import train
@@ -198,3 +198,13 @@ def test_pickles_are_refused_with_the_reason(folder, tmp_path, name):
     (copy / "model.safetensors").rename(copy / name)
     with pytest.raises(CheckpointError, match=f"{name} are pickles, which can run code when they are read. Convert them to safetensors"):
         Encoder.from_pretrained(copy, device="cpu")
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_jobs_whose_pieces_share_a_row_give_what_encode_gives(encoder, pooling):
+    texts = [*TEXTS, "Stable. No fever. " * 40]
+    made = [jobs.embedding(encoder, text, pooling) for text in texts]
+    assert len(made[-1].pieces) > 2
+    found = iter(encoder.states([piece.ids for job in made for piece in job.pieces]))
+    vectors = [job.answer([job.keep(piece, next(found)) for piece in job.pieces]) for job in made]
+    np.testing.assert_allclose(vectors, encoder.encode(texts, pooling=pooling), atol=1e-5)

@@ -170,6 +170,8 @@ def test_an_encoder_of_a_fine_tuned_folder_tags_and_says_what_it_cannot(tagger: 
     assert encoder.tag([""]) == [[]]
     assert encoder.encode(["aspirin"]).shape == (1, 32)
     with pytest.raises(ConfigError, match="fills no masks"):
+        encoder.pseudo_perplexity(["Started on aspirin."])
+    with pytest.raises(ConfigError, match="fills no masks"):
         encoder.fill_mask("[MASK]")
     with pytest.raises(ConfigError, match="tags words and classifies no texts"):
         encoder.classify(["a"])

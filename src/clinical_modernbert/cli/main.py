@@ -10,7 +10,21 @@ import typer
 from typer.core import TyperGroup
 
 from clinical_modernbert import __version__
-from clinical_modernbert.cli import analyze, bench, config, corpus, doctor, evaluate, export, finetune, pretrain, quickstart, tokenizer, use
+from clinical_modernbert.cli import (
+    analyze,
+    bench,
+    config,
+    corpus,
+    doctor,
+    evaluate,
+    export,
+    finetune,
+    pretrain,
+    quickstart,
+    serve,
+    tokenizer,
+    use,
+)
 from clinical_modernbert.cli.failures import describe
 
 VERBOSITY = ("-v", "--verbose", "-q", "--quiet")
@@ -51,6 +65,7 @@ app.add_typer(evaluate.tasks, name="tasks")
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(evaluate.results, name="results")
 app.add_typer(export.app, name="export")
+app.command("serve")(serve.serve)
 app.add_typer(bench.app, name="bench")
 app.add_typer(config.app, name="config")
 

@@ -240,16 +240,31 @@ class Encoder:
         Raises:
             DataError: no `[MASK]`, or more than one.
         """
-        model, tokenizer = self._masked_model()
+        ids, place = self.masked(text)
+        return self.candidates(self.states([ids])[0][place], top_k)
+
+    def masked(self, text: str) -> tuple[npt.NDArray[np.int64], int]:
+        """The window of `text` around its one `[MASK]`, between [CLS] and [SEP], and where the mask stands in it.
+
+        Raises:
+            ConfigError: the model fills no masks.
+            DataError: no `[MASK]`, or more than one.
+        """
+        _, tokenizer = self._masked_model()
         ids = tokenizer.encode_masked(text).ids
         masks = np.flatnonzero(ids == tokenizer.mask_id)
         if len(masks) != 1:
             raise DataError(f"the text has {len(masks)} [MASK]. Write exactly one.")
         position = int(masks[0])
         window = next(w for w in self._windows(len(ids)) if w.take_start <= position < w.take_stop)
-        piece = tokenizer.wrap(ids[window.start : window.stop])
-        logits = self._logits(model, self.states([piece])[0][[position - window.start + 1]])[0]
-        probabilities = logits.softmax(0)[: len(tokenizer)]  # ids beyond the tokenizer's only fill up the matrix
+        return tokenizer.wrap(ids[window.start : window.stop]), position - window.start + 1
+
+    def candidates(self, state: npt.NDArray[np.float32], top_k: int) -> list[Prediction]:
+        """The `top_k` most probable tokens where the model's state is `state` (hidden,), most probable first."""
+        model, tokenizer = self._masked_model()
+        probabilities = self._logits(model, state[None])[0].softmax(0)[
+            : len(tokenizer)
+        ]  # ids beyond the tokenizer's only fill up the matrix
         best = torch.topk(probabilities, min(top_k, len(probabilities)))
         return [
             Prediction(tokenizer.decode([int(index)]).strip(), float(probability))

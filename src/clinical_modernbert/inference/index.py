@@ -136,10 +136,22 @@ class Index:
         Raises:
             ConfigError: another model made the index.
         """
+        self.require(encoder)
+        return self.nearest(encoder.encode(queries, pooling=self.pooling), top_k)
+
+    def require(self, encoder: Encoder) -> None:
+        """See that `encoder` made this index.
+
+        Raises:
+            ConfigError: another one did.
+        """
         if encoder.weights != self.weights:
             made, given = self.weights[:16], encoder.weights[:16]
             raise ConfigError(f"this index was made by another model ({self.folder}: {made}, given {given}). Build it with this one.")
-        asked = unit(encoder.encode(queries, pooling=self.pooling))
+
+    def nearest(self, vectors: Floats, top_k: int) -> list[list[Hit]]:
+        """The `top_k` nearest texts of each of `vectors` (queries, hidden), the nearest first."""
+        asked = unit(vectors)
         scores, places = self._nearest(asked, min(top_k, len(self)))
         table = pl.read_parquet(self.folder / "texts.parquet")[np.unique(places)]
         row_of = {int(place): row for row, place in enumerate(np.unique(places))}

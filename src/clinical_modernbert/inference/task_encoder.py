@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import torch
 
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import spans
-from clinical_modernbert.inference.encoder import Encoder, Prediction, require_list
+from clinical_modernbert.inference.encoder import Encoder, require_list
 from clinical_modernbert.inference.products import EngineDtype
 from clinical_modernbert.inference.sequences import Piece, features, tagged, whole
 from clinical_modernbert.inference.spans import Span
@@ -73,19 +73,39 @@ class TaskEncoder(Encoder):
             made._of_pairs, made._max_tokens = about["task"] == "pairs", about["max_tokens"]
         return made
 
+    @property
+    def is_tagger(self) -> bool:
+        """Whether it tags words; else it classifies texts."""
+        return self._problem_type is None
+
+    @property
+    def of_pairs(self) -> bool | None:
+        """Whether it classifies pairs of texts; none where its folder does not say."""
+        return self._of_pairs
+
     def tag(self, texts: Sequence[str], *, progress: Progress = silent) -> list[list[Span]]:
         """The spans of each text, in characters, in order, with their probabilities.
 
         Raises:
             ConfigError: the model is no tagger.
         """
+        require_list(texts)
+        scores = self._scores([self.tag_pieces(text) for text in texts], pooled=False, progress=progress)
+        return [self.spans(text, found) for text, found in zip(texts, scores, strict=True)]
+
+    def tag_pieces(self, text: str) -> list[Piece]:
+        """The windows of a text, with a place for each of its words.
+
+        Raises:
+            ConfigError: the model is no tagger.
+        """
         if self._problem_type is not None:
             raise ConfigError("this model classifies texts and tags nothing. Use classify.")
-        require_list(texts)
-        words = [spans.words_of(text) for text in texts]
-        pieces = [tagged(self.tokenizer, text, some, self._max_tokens) for text, some in zip(texts, words, strict=True)]
-        scores = self._scores(pieces, pooled=False, progress=progress)
-        return [spans.decode(found, self.labels, some) for found, some in zip(scores, words, strict=True)]
+        return tagged(self.tokenizer, text, spans.words_of(text), self._max_tokens)
+
+    def spans(self, text: str, scores: npt.NDArray[np.float64]) -> list[Span]:
+        """The spans that the scores (words, outputs) of a text's words mark, with their probabilities."""
+        return spans.decode(scores, self.labels, spans.words_of(text))
 
     def classify(self, texts: Sequence[str], second: Sequence[str] | None = None, *, progress: Progress = silent) -> list[dict[str, float]]:
         """Label -> probability for each text, or for each pair with `second`, the most probable first; of a regression its value.
@@ -93,15 +113,29 @@ class TaskEncoder(Encoder):
         Raises:
             ConfigError: the model is a tagger.
         """
+        require_list(texts)
+        if second is not None and len(second) != len(texts):
+            raise ConfigError(f"{len(texts)} texts and {len(second)} second ones make no pairs. Give a second one for each.")
+        others: Sequence[str | None] = [None] * len(texts) if second is None else second
+        pieces = [self.text_pieces(text, other) for text, other in zip(texts, others, strict=True)]
+        return self.named(np.concatenate([np.zeros((0, len(self.labels))), *self._scores(pieces, pooled=True, progress=progress)]))
+
+    def text_pieces(self, text: str, second: str | None = None) -> list[Piece]:
+        """The windows of a text, or of a pair, to classify.
+
+        Raises:
+            ConfigError: the model is a tagger, or classifies pairs where one text is given, or the other way round.
+        """
         if self._problem_type is None:
             raise ConfigError("this model tags words and classifies no texts. Use tag.")
-        require_list(texts)
-        if self._of_pairs not in (None, second is not None) or (second is not None and len(second) != len(texts)):
-            wanted, remedy = ("single texts", "no second ones") if self._of_pairs is False else ("pairs of texts", "a second one for each")
+        if self._of_pairs not in (None, second is not None):
+            wanted, remedy = ("pairs of texts", "a second one for each") if self._of_pairs else ("single texts", "no second ones")
             raise ConfigError(f"this model classifies {wanted}. Give {remedy}.")
-        others: Sequence[str | None] = [None] * len(texts) if second is None else second
-        pieces = [whole(self.tokenizer, text, other, self._max_tokens) for text, other in zip(texts, others, strict=True)]
-        found = torch.from_numpy(np.concatenate([np.zeros((0, len(self.labels))), *self._scores(pieces, pooled=True, progress=progress)]))
+        return whole(self.tokenizer, text, second, self._max_tokens)
+
+    def named(self, scores: npt.NDArray[np.float64]) -> list[dict[str, float]]:
+        """Label -> probability for each row of scores (N, outputs), the most probable first; of a regression its value."""
+        found = torch.from_numpy(scores)
         if self._problem_type == "single_label_classification":
             found = found.softmax(1)
         elif self._problem_type == "multi_label_classification":
@@ -109,25 +143,20 @@ class TaskEncoder(Encoder):
         named = ({label: float(value) for label, value in zip(self.labels, row, strict=True)} for row in found)
         return [dict(sorted(row.items(), key=lambda item: -item[1])) for row in named]
 
-    def fill_mask(self, text: str, *, top_k: int = 5) -> list[Prediction]:
-        """A fine-tuned model has no head for masks.
-
-        Raises:
-            ConfigError: always.
-        """
+    def _masked_model(self) -> NoReturn:
         raise ConfigError("this model was fine-tuned for a task and fills no masks. Use the model that it was made from.")
 
-    @torch.inference_mode()
     def _scores(self, pieces: Sequence[Sequence[Piece]], pooled: bool, progress: Progress) -> list[npt.NDArray[np.float64]]:
         if not pieces:
             return []
         if not pooled:  # scores of a word are all that is kept of it
-            found = features(lambda some: [self._classified(states) for states in self.states(some)], pieces, pooled, progress)
+            found = features(lambda some: [self.scores(states) for states in self.states(some)], pieces, pooled, progress)
             return np.split(found.states.astype(np.float64), found.offsets[1:-1])
         found = features(self.states, pieces, pooled, progress)
-        return np.split(self._classified(found.states).astype(np.float64), found.offsets[1:-1])
+        return np.split(self.scores(found.states).astype(np.float64), found.offsets[1:-1])
 
-    def _classified(self, states: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(N, hidden) -> (N, outputs)."""
+    @torch.inference_mode()
+    def scores(self, states: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """What the classifier makes of states: (N, hidden) -> (N, outputs)."""
         scores: npt.NDArray[np.float32] = self._task.classify(torch.from_numpy(states).to(self._device)).float().cpu().numpy()
         return scores
