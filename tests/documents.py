@@ -40,7 +40,7 @@ def commands(text: str) -> list[list[str]]:
 def run(folder: Path, *command: str) -> str:
     """What a call of this Python prints, without a network."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
     return done.stdout
 

@@ -1,5 +1,9 @@
 """The commands and programs of docs/guides.md run, in its order."""
 
+import json
+import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,7 @@ from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, h
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.tokenization import train
 from documents import blocks, commands, read, run, run_command, write_brat_folder, write_notes
+from running_server import running
 
 GUIDES = read("docs/guides.md")
 
@@ -29,8 +34,14 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_command_of_the_guides_runs(workplace: Path) -> None:
+    (served,) = (arguments for arguments in commands(GUIDES) if arguments[0] == "serve")
     for arguments in commands(GUIDES):
-        assert run_command(workplace, arguments).strip(), arguments
+        if arguments != served:
+            assert run_command(workplace, arguments).strip(), arguments
+    with running(workplace / served[1], log=workplace / "log") as server:
+        (asked,) = re.findall(r"^curl .*", GUIDES, re.MULTILINE)
+        answer = subprocess.check_output(shlex.split(asked.replace("http://127.0.0.1:8000", server.url)), timeout=30)
+    assert all({"start", "end", "label", "score", "text"} == span.keys() for span in json.loads(answer))
     assert "**Credentialed.**" in (workplace / "hospital-model" / "README.md").read_text()
 
 

@@ -5,23 +5,18 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
-
-from running_server import running
 
 from clinical_modernbert.serving.endpoints import ENDPOINTS, TOLD
 from clinical_modernbert.serving.settings import ServingSettings
+from documents import blocks, read
+from running_server import running
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+PAGE = read("docs/serving.md")
 ADDRESS = "http://127.0.0.1:8000"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-
-
 def lines(start: str) -> list[str]:
-    return [line for block in blocks("bash") for line in block.splitlines() if line.startswith(start)]
+    return [line for block in blocks(PAGE, "bash") for line in block.splitlines() if line.startswith(start)]
 
 
 def test_the_clients_of_the_page_get_answers(folder, tmp_path):
@@ -31,7 +26,7 @@ def test_the_clients_of_the_page_get_answers(folder, tmp_path):
         for line in lines("curl "):
             done = subprocess.run(shlex.split(line.replace(ADDRESS, server.url)), capture_output=True, check=False, timeout=30)
             assert done.returncode == 0, line
-        (program,) = blocks("python")
+        (program,) = blocks(PAGE, "python")
         command = [sys.executable, "-c", program.replace(ADDRESS, server.url)]
         assert subprocess.check_output(command, text=True, timeout=60).startswith("2 16 ")
 
@@ -49,7 +44,7 @@ def test_the_guarded_server_of_the_page_starts(folder, tmp_path, monkeypatch):
 
 
 def test_the_service_of_the_page_is_a_command_that_exists(tmp_path):
-    (unit,) = blocks("ini")
+    (unit,) = blocks(PAGE, "ini")
     arguments = shlex.split(re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)[1])[1:]
     done = subprocess.run(
         [sys.executable, "-m", "clinical_modernbert", *arguments], capture_output=True, text=True, check=False, env=os.environ
