@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from running_server import CONTEXT, NOTES, Server, running
 
 from clinical_modernbert.inference import Encoder, Index
 from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, hf
@@ -14,6 +13,7 @@ from clinical_modernbert.model.task_folder import TASK_ARCHITECTURES, save_task_
 from clinical_modernbert.model.task_model import TaskModel
 from clinical_modernbert.sources import Document
 from clinical_modernbert.tokenization import train
+from running_server import CONTEXT, NOTES, Server, running
 
 SHAPE = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": CONTEXT}
 TAGS = ["O", "B-Drug", "I-Drug", "B-Problem", "I-Problem"]

@@ -4,11 +4,11 @@ import json
 import os
 
 import pytest
-from running_server import NOTES, running
 
 from clinical_modernbert.cli.main import main
 from clinical_modernbert.model import hf
 from clinical_modernbert.serving.access import LEAST_CHARACTERS, read_tokens
+from running_server import NOTES, running
 
 WARD, LAB = "w" * LEAST_CHARACTERS, "l" * LEAST_CHARACTERS
 

@@ -5,11 +5,11 @@ from threading import Event
 
 import numpy as np
 import pytest
-from running_server import LONG, NOTES
 
 from clinical_modernbert.inference import Encoder, jobs
 from clinical_modernbert.serving.batcher import Batcher
 from clinical_modernbert.serving.refusal import RefusedError
+from running_server import LONG, NOTES
 
 TEXTS = [f"{note} Day {day}." for day in range(8) for note in NOTES]
 

@@ -8,9 +8,9 @@ from http.client import HTTPConnection
 import numpy as np
 import openai
 import pytest
-from running_server import CONTEXT, LONG, NOTES, running
 
 from clinical_modernbert.inference import Encoder, Index, TaskEncoder
+from running_server import CONTEXT, LONG, NOTES, running
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 

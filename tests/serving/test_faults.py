@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running_server import LONG, NOTES, Server, running
 
 from clinical_modernbert.inference import Encoder
+from running_server import LONG, NOTES, Server, running
 
 HEAD = "POST /embed HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, chromium
+
 from running_server import NOTES, running
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
