@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _log_as_before() -> Iterator[None]:
-    """Undo what a call of the command line does to the package's log."""
+def _log_as_imported() -> None:
+    """Undo what a call of the command line did to the package's log, in a test or in what tests of a module share."""
     logger = logging.getLogger("clinical_modernbert")
-    level, handlers = logger.level, logger.handlers
-    yield
-    logger.setLevel(level)
-    logger.handlers = handlers
+    logger.setLevel(logging.NOTSET)
+    logger.handlers = []
+    logger.propagate = True
 
 
 @pytest.fixture(scope="session")
