@@ -66,7 +66,7 @@ def embed(
         return {"vectors": len(frame)}
 
     key = {
-        "model": _weights(model),
+        "model": encoder.weights,
         "per": per,
         "pooling": pooling,
         "dtype": dtype,
@@ -207,7 +207,7 @@ def classify(
 
     columns = {"text_column": text_column, "second_column": second_column, "id_column": id_column}
     records = _pairs(file, text_column, second_column, id_column) if second_column else _records(file, text_column, id_column)
-    key = {"model": _weights(model), "dtype": dtype, "limit": limit, **columns}
+    key = {"model": encoder.weights, "dtype": dtype, "limit": limit, **columns}
     total = _run(file, records, work, bulk.joined_bytes, output, key, limit, resume, overwrite)
     sys.stdout.write(f"{output}: {total['texts']:,} texts, {total['refused']:,} records refused\n")
 
@@ -278,12 +278,6 @@ def _refuse_existing(output: Path, file: Path, overwrite: bool) -> None:
 
     if output.exists() and (not overwrite or output.samefile(file)):
         raise ConfigError(f"{output} exists. Choose another --output" + ("." if overwrite else ", or pass --overwrite."))
-
-
-def _weights(model: Path) -> str:
-    from clinical_modernbert.model.hf import weights_sha256
-
-    return weights_sha256(model)
 
 
 def _run(

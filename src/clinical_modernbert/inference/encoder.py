@@ -121,10 +121,10 @@ class Encoder:
     ) -> "Encoder":
         """Load a ModernBERT folder (config.json, model.safetensors, tokenizer.json), or another Hugging Face encoder to compare with.
 
-        `folder` may be the id of a model of the hub as well; see `model.hub.folder_of`. An encoder of another kind goes through
-        transformers, cannot fill masks, and pools as its `1_Pooling` says. A fine-tuned folder gives a `TaskEncoder`. `bf16` and `int8`
-        compute in these types from the same weights; `int8`, on the CPU alone, asks for the check that `quantize` keeps beside them,
-        unless `unchecked`.
+        `folder` may be the id of a model in Hugging Face's cache as well; see `model.hub.folder_of`. An encoder of another kind goes
+        through transformers, cannot fill masks, and pools as its `1_Pooling` says. A fine-tuned folder gives a `TaskEncoder`. `bf16` and
+        `int8` compute in these types from the same weights; `int8`, on the CPU alone, asks for the check that `quantize` keeps beside
+        them, unless `unchecked`.
 
         Raises:
             CheckpointError: a file is missing or damaged, a tensor does not belong, weights are pickles, or int8 was not checked on them.
