@@ -16,8 +16,9 @@ from unittest.mock import patch
 import torch
 
 from clinical_modernbert import Corpus, Encoder, atomic
-from clinical_modernbert.analysis.codes import MODEL, UNTRAINED, Contender, analyze_codes
-from clinical_modernbert.analysis.report import metrics
+from clinical_modernbert.analysis.codes.answers import Contender, analyze_codes
+from clinical_modernbert.analysis.codes.section import metrics
+from clinical_modernbert.analysis.subject import MODEL, UNTRAINED
 from clinical_modernbert.cli.progress import progress
 from clinical_modernbert.inference import Pooling
 from clinical_modernbert.model.pooling import mean_pool
@@ -84,7 +85,7 @@ def measure(run: Run, seconds: float, pooling: Pooling) -> dict[str, object]:
     encoder.pooling = pooling
     (table,) = read_tables(HpoTerms())
     untrained = Contender(UNTRAINED, tuple(encoder.untrained(seed).encode for seed in range(3)))
-    found = metrics([analyze_codes(table, [Contender(MODEL, (encoder.encode,)), untrained], limit=2000, max_mapped=0)])["codes"]["HPO"]
+    found = metrics(analyze_codes(table, [Contender(MODEL, (encoder.encode,)), untrained], limit=2000, max_mapped=0))
     validated = [line for line in run.metrics() if "validation_alignment_loss" in line]
     return {
         "seconds": round(seconds, 1),

@@ -22,7 +22,8 @@ import numpy as np
 import torch
 
 from clinical_modernbert import Corpus, Encoder, atomic
-from clinical_modernbert.analysis.codes import MODEL, Contender, analyze_codes
+from clinical_modernbert.analysis.codes.answers import Contender, analyze_codes
+from clinical_modernbert.analysis.subject import MODEL
 from clinical_modernbert.batching import Cursor, Masker, PackedBatch, TokenStore
 from clinical_modernbert.batching.masking import Masked
 from clinical_modernbert.export.card import last_validation

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from clinical_modernbert import atomic, recipes
-from clinical_modernbert.analysis.codes import MODEL, UNTRAINED, Findings, analyze_codes, contenders
-from clinical_modernbert.analysis.report import codes_section, metrics
+from clinical_modernbert.analysis.codes.answers import Findings, analyze_codes, contenders
+from clinical_modernbert.analysis.codes.section import codes_section
+from clinical_modernbert.analysis.report import metrics
+from clinical_modernbert.analysis.subject import MODEL, UNTRAINED
 from clinical_modernbert.api import pretrain
 from clinical_modernbert.batching import TokenStore
 from clinical_modernbert.corpus import Corpus, CorpusSettings, build_corpus
@@ -63,8 +65,9 @@ def quickstart(output: Path, *, overwrite: bool = False, progress: Progress = si
     summary = summarise(run, corpus, Tokenizer.load(model)) | knowledge(findings)
     summary["seconds"] = round(time.monotonic() - began, 1)
     atomic.write_json(output / "summary.json", summary)
-    atomic.write_json(output / "report" / "metrics.json", metrics(findings))
-    write_report(run, corpus.manifest, output / "report", summary=summary, cloze=cloze, sections=[codes_section(findings)])
+    section = codes_section(findings)
+    atomic.write_json(output / "report" / "metrics.json", metrics([section]))
+    write_report(run, corpus.manifest, output / "report", summary=summary, cloze=cloze, sections=[section.html()])
     return Result(output, summary, cloze)
 
 

@@ -6,9 +6,10 @@ import re
 import numpy as np
 import pytest
 
-from clinical_modernbert.analysis import questions
-from clinical_modernbert.analysis.codes import BAG, MODEL, UNTRAINED, Contender, analyze_codes, contenders, reference_names
-from clinical_modernbert.analysis.report import metrics, reading
+from clinical_modernbert.analysis.codes import questions
+from clinical_modernbert.analysis.codes.answers import Contender, analyze_codes, contenders
+from clinical_modernbert.analysis.codes.section import metrics, reading
+from clinical_modernbert.analysis.subject import BAG, MODEL, UNTRAINED, reference_names
 from clinical_modernbert.cli.main import main
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.model import hf
@@ -190,6 +191,6 @@ def test_a_mistaken_table_is_one_line(model, tmp_path, capsys):
 
 def test_metrics_carry_intervals(table):
     found = analyze_codes(table, [Contender(MODEL, (knowing(table),)), Contender(UNTRAINED, (guessing,))], max_mapped=0)
-    plain = metrics([found])["codes"]["X"]
+    plain = metrics(found)
     assert plain["model_over_untrained"]["mrr"]["low"] > 1
     assert all(one["low"] <= one["value"] <= one["high"] for one in plain["encoders"][UNTRAINED].values())

@@ -1,10 +1,12 @@
-"""In: a model, what it is compared with, code tables. Out: numbers with intervals, figures, one HTML report.
+"""In: a model, what it is compared with, its corpus. Out: numbers with intervals and baselines, figures, one HTML report.
 
-Next: people read `report/index.html`, machines `metrics.json`.
-Flow: `tables` (codes and their hierarchy) -> `questions` (what is asked) -> `codes` (answers of each encoder) -> `report`.
+Next: people read `report/index.html`, machines `metrics.json`; `export.card` takes its numbers into the model card.
+Flow: `subject` (what is looked at) -> a room for each section (numbers -> `section`) -> `run` -> `report`.
 """
 
-from clinical_modernbert.analysis.codes import Contender, Findings, analyze_codes, contenders
+from clinical_modernbert.analysis.run import SECTIONS, Report, analyze
+from clinical_modernbert.analysis.section import Finding, Plot, Section, Table
+from clinical_modernbert.analysis.subject import Subject
 
-__all__ = ["Contender", "Findings", "analyze_codes", "contenders"]
+__all__ = ["SECTIONS", "Finding", "Plot", "Report", "Section", "Subject", "Table", "analyze"]
 """Names that other rooms use."""

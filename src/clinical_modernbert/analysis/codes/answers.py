@@ -7,13 +7,14 @@ same shape untrained, beside the bag of the model's token embeddings, and beside
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from clinical_modernbert.analysis import questions, statistics
+from clinical_modernbert.analysis import statistics
+from clinical_modernbert.analysis.codes import questions
 from clinical_modernbert.analysis.statistics import Estimate
+from clinical_modernbert.analysis.subject import BAG, MODEL, UNTRAINED
 from clinical_modernbert.inference import BagOfEmbeddings, Encoder
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tasks.code_tables import CodeTable, Concept
@@ -26,7 +27,6 @@ UNTRAINED_SEEDS = (0, 1, 2)
 MIN_QUESTIONS = 20
 """Fewer retrieval questions are not asked: their interval would say nothing."""
 NEIGHBOURS = 5
-MODEL, UNTRAINED, BAG = "model", "untrained", "token embeddings"
 
 FIGURES: Mapping[str, str] = {
     "pair_auc": "Same chapter against another one, no content word shared (AUC)",
@@ -87,17 +87,6 @@ def contenders(model: Encoder, references: Mapping[str, Encoder], progress: Prog
         Contender(UNTRAINED, untrained),
         Contender(BAG, (embed(BagOfEmbeddings(model), BAG),)),
     ]
-
-
-def reference_names(folders: Sequence[Path]) -> dict[str, Path]:
-    """A short name for each folder: its own, with as many of its parents as it takes to tell them apart and from the other columns."""
-    taken = {MODEL, UNTRAINED, BAG}
-    names: dict[str, Path] = {}
-    for folder in folders:
-        parts = folder.absolute().parts
-        options = ["/".join(parts[-i:]) for i in range(1, len(parts))]
-        names[next(name for name in options if name not in taken | names.keys())] = folder
-    return names
 
 
 def analyze_codes(
