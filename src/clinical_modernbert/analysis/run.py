@@ -2,22 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from clinical_modernbert.analysis.codes.answers import analyze_codes, contenders
-from clinical_modernbert.analysis.codes.section import codes_section
+from clinical_modernbert.analysis.codes.section import codes
 from clinical_modernbert.analysis.report import write_report
 from clinical_modernbert.analysis.section import Section
 from clinical_modernbert.analysis.subject import Subject
-from clinical_modernbert.corpus import Corpus
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.progress import Progress, silent
-from clinical_modernbert.sources import Codes
-from clinical_modernbert.tasks.code_tables import read_tables
-
-MAPPED = 2000
-"""Codes of each table that are drawn on a map."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +19,6 @@ class Report:
     page: Path
     sections: Sequence[Section]
     left_out: Mapping[str, str]
-
-
-def codes(subject: Subject, progress: Progress) -> Section:
-    """What pooled vectors of code descriptions know."""
-    held_out = Corpus.open(subject.corpus).manifest.settings if subject.corpus else {}
-    chosen = {name: held_out[name] for name in ("held_out_concepts", "seed") if name in held_out}
-    given = subject.tables or [Codes(system="icd10cm"), Codes(system="hpo")]
-    tables = [table for source in given for table in read_tables(source, **chosen)]
-    compared = contenders(subject.encoder, subject.compared, progress)
-    mapped = MAPPED if find_spec("sklearn") else 0
-    how = {"limit": subject.limit or 6000, "max_mapped": mapped, "seed": subject.seed}
-    return codes_section([analyze_codes(table, compared, **how, progress=progress) for table in tables])
 
 
 SECTIONS: Mapping[str, Callable[[Subject, Progress], Section]] = {"codes": codes}

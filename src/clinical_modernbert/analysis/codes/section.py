@@ -1,12 +1,19 @@
 """Findings about code tables -> their section."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from clinical_modernbert.analysis.codes import maps
-from clinical_modernbert.analysis.codes.answers import FIGURES, Findings
+from clinical_modernbert.analysis.codes.answers import FIGURES, Findings, analyze_codes, contenders
 from clinical_modernbert.analysis.section import Finding, Plot, Section, Table, plain
-from clinical_modernbert.analysis.subject import MODEL, UNTRAINED
+from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, Subject
+from clinical_modernbert.progress import Progress
+from clinical_modernbert.sources import Codes
+from clinical_modernbert.tasks.code_tables import read_tables
+
+MAPPED = 2000
+"""Codes of each table that are drawn on a map."""
 
 ABOUT = (
     "A map by chapter looks good for an untrained model too, because sibling codes share words. So every figure stands beside the same "
@@ -14,6 +21,18 @@ ABOUT = (
     "references. Below each value: its 95% bootstrap interval. Figures that spelling alone does not give come first. Retrieval asks about "
     "concepts that no training pair and no training document named by these synonyms, if the model's corpus held out the same ones."
 )
+
+
+def codes(subject: Subject, progress: Progress) -> Section:
+    """What pooled vectors of code descriptions know."""
+    held_out = subject.opened_corpus.manifest.settings if subject.corpus else {}
+    chosen = {name: held_out[name] for name in ("held_out_concepts", "seed") if name in held_out}
+    given = subject.tables or [Codes(system="icd10cm"), Codes(system="hpo")]
+    tables = [table for source in given for table in read_tables(source, **chosen)]
+    compared = contenders(subject.encoder, subject.compared, progress)
+    mapped = MAPPED if find_spec("sklearn") else 0
+    how = {"limit": subject.limit or 6000, "max_mapped": mapped, "seed": subject.seed}
+    return codes_section([analyze_codes(table, compared, **how, progress=progress) for table in tables])
 
 
 def codes_section(findings: Sequence[Findings]) -> Section:
