@@ -66,6 +66,17 @@ def test_words_are_counted_by_white_space_or_single_blanks_as_the_text_fits(tmp_
     assert ([span.text for span in document.spans], refusals) == ([text], [])
 
 
+@pytest.mark.parametrize(("con", "place"), [("pain", (22, 26)), ("no no", (13, 18)), ("chest pain", (0, 10))])
+def test_white_space_that_begins_a_line_has_an_empty_word_before_it(tmp_path: Path, con: str, place: tuple[int, int]) -> None:
+    words = {"pain": "2:4 2:4", "no no": "2:1 2:2", "chest pain": "1:0 1:1"}[con]
+    line = f'c="{con}" {words}||t="x"\n'
+    document, refusals = read(note(tmp_path / "in", "Chest Pain\n  no no no pain\n", line, "", ""))
+    assert ([span.fragments for span in document.spans], refusals) == ([(place,)], [])
+    assert len(document.tokens) == 6
+    formats.write([document], tmp_path / "out", "i2b2-2010")
+    assert (tmp_path / "out" / "record-1.con").read_text() == line
+
+
 def test_a_concept_may_hold_quotes_and_bars(tmp_path: Path) -> None:
     text = 'a "b" ||t="c" d'
     document, refusals = read(note(tmp_path, text, 'c="a "b" ||t="c" d" 1:0 1:3||t="x"', "", 'c=""b"" 1:1 1:1||r="r"||c="d" 1:3 1:3'))

@@ -6,8 +6,9 @@
 
 Each offset is a line of the `.txt`, from 1, and a word in it, from 0; the second one is the last word's. The layout is specified in the
 challenge's "Annotation File Formatting" document, the task in Uzuner et al. 2011 (https://doi.org/10.1136/amiajnl-2011-000203). What
-divides words we have not seen specified: here it is white space, and where the concept's text does not fit, each single blank, as lines
-may hold several. Concepts are in lower case in the files; only their words are compared, whatever their case.
+divides words we have not seen specified: here it is white space, and white space that begins a line has an empty word before it, as BLUE
+reads every file of the distribution (https://github.com/ncbi-nlp/BLUE_Benchmark); where the concept's text does not fit, white space
+without such a word, then each single blank. Concepts are in lower case in the files; only their words are compared, whatever their case.
 
 In the distribution the four files of a note lie in folders side by side (`txt`, `concept`, `ast`, `rel`); here they are found by their
 name below one folder, the nearest counting. An assertion is an attribute of that name, a relation goes from its first concept to its
@@ -30,7 +31,7 @@ SUFFIXES = (".txt", CONCEPTS, ASSERTIONS, RELATIONS)
 
 _CONCEPT = re.compile(r'"(.*)" ([0-9]{1,9}):([0-9]{1,9}) ([0-9]{1,9}):([0-9]{1,9})')
 _QUOTED = re.compile(r'"(.*)"\s*')
-_BY_WHITE_SPACE, _BY_BLANK = r"\S+", r"(?<![^ ])[^ \r]*"
+_BY_WHITE_SPACE, _WITHOUT_EMPTY, _BY_BLANK = r"^(?=\s)|\S+", r"\S+", r"(?<![^ ])[^ \r]*"
 _Words: TypeAlias = list[list[tuple[int, int]]]
 """First and last (exclusive) character of each word of each line."""
 _Key: TypeAlias = tuple[int, int] | tuple[int, int, str]
@@ -100,8 +101,8 @@ def _nearest(text_file: Path, files: Sequence[Path]) -> Path | None:
 
 def _document(id: str, note: Mapping[str, Path], content: Mapping[str, str], on_refusal: OnRefusal) -> AnnotatedDocument:
     text = content[".txt"]
-    words = _words(text, _BY_WHITE_SPACE)
-    layouts = (words, _words(text, _BY_BLANK))
+    layouts = [_words(text, pattern) for pattern in (_BY_WHITE_SPACE, _WITHOUT_EMPTY, _BY_BLANK)]
+    words = layouts[1]
     spans: list[Span] = []
     attributes: list[Attribute] = []
     relations: list[Relation] = []
@@ -167,7 +168,7 @@ def _place(written: str, text: str, layouts: Sequence[_Words]) -> tuple[int, int
             start, end = words[first_line - 1][first_word][0], words[last_line - 1][last_word][1]
         except IndexError:
             continue
-        if start < end and says(text, [(start, end)], match[1], ignore_case=True):
+        if start < end and not text[start].isspace() and says(text, [(start, end)], match[1], ignore_case=True):
             return start, end
     raise Refused("its text is not what stands at its line and words")
 
@@ -180,9 +181,9 @@ def _known(ids: Mapping[_Key, str], key: _Key) -> str:
 
 def _written(document: AnnotatedDocument, folder: Path, on_refusal: OnRefusal) -> Iterator[tuple[str, str]]:
     """The lines of all files, each behind the ending of its own."""
-    words = _words(document.text, _BY_WHITE_SPACE)
-    starts = {start: f"{line}:{word}" for line, places in enumerate(words, start=1) for word, (start, _) in enumerate(places)}
-    ends = {end: f"{line}:{word}" for line, places in enumerate(words, start=1) for word, (_, end) in enumerate(places)}
+    lines = enumerate(_words(document.text, _BY_WHITE_SPACE), start=1)
+    words = [(place, f"{line}:{word}") for line, places in lines for word, place in enumerate(places) if place[0] < place[1]]
+    starts, ends = ({place[edge]: written for place, written in words} for edge in (0, 1))
     placed: dict[str, tuple[str, str]] = {}
     owners: dict[str | tuple[str, str], str] = {}
     for span in document.spans:
