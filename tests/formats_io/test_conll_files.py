@@ -60,6 +60,7 @@ def test_without_document_marks_each_sentence_is_a_document(tmp_path: Path) -> N
         ("-DOCSTART-", "x-1"),
         ("-DOCSTART- -X- (O", "x-1"),
         ("###MEDLINE:123", "MEDLINE:123"),
+        ("###MEDLINE:123\tO", "MEDLINE:123"),
     ],
 )
 def test_a_document_mark_may_carry_an_id(tmp_path: Path, line: str, id: str) -> None:

@@ -24,7 +24,7 @@ from clinical_modernbert.formats.text_files import document_id, files_of, number
 FILE_NAME = "documents.conll"
 SUFFIXES = (".conll", ".tsv", ".bio", ".iob", ".iob2")
 
-DOCUMENT = re.compile(r"-DOCSTART-[ \t]+\((.+)\)|###(MEDLINE:[0-9]+)|-DOCSTART-(?:[ \t].*)?")
+DOCUMENT = re.compile(r"-DOCSTART-[ \t]+\((.+)\)|###(MEDLINE:[0-9]+)(?:[ \t].*)?|-DOCSTART-(?:[ \t].*)?")
 """A line that begins a document."""
 
 _Sentence: TypeAlias = list[list[str]]

@@ -1,11 +1,10 @@
 """Corpora of the University of Washington's BioNLP group in BRAT's format: changes in chest x-rays, social history."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from clinical_modernbert.inference.spans import Span
 from clinical_modernbert.tasks.examples import Splits, TaggedText
-from clinical_modernbert.tasks.reading.annotated import tagged
+from clinical_modernbert.tasks.reading.annotated import lines_of, tagged
 from clinical_modernbert.tasks.reading.annotated_files import read_each
 from clinical_modernbert.tasks.reading.data_folder import DataFolder
 from clinical_modernbert.tasks.reading.splitting import own_parts
@@ -15,7 +14,7 @@ def cos(folder: DataFolder) -> Splits[Sequence[TaggedText]]:
     """What changed where in a chest x-ray and how, a snippet of a report each; files hold a hundred, a line each."""
     counted: Counter[str] = Counter()
     files = _files(folder, "release_Jan_1_2015", counted)
-    return Splits(*own_parts([line for file in files for line in _lines(file, counted)]), counted)
+    return Splits(*own_parts([line for file in files for line in lines_of(file, counted)]), counted)
 
 
 def social_history(folder: DataFolder) -> Splits[Sequence[TaggedText]]:
@@ -27,16 +26,3 @@ def social_history(folder: DataFolder) -> Splits[Sequence[TaggedText]]:
 def _files(folder: DataFolder, name: str, counted: Counter[str]) -> list[TaggedText]:
     folder.below(name, ".txt")
     return tagged(read_each(folder, folder.below(name, ".ann"), "brat", counted), counted)
-
-
-def _lines(file: TaggedText, counted: Counter[str]) -> Iterator[TaggedText]:
-    """Each line of a file with the spans inside of it."""
-    start, placed = 0, 0
-    for number, line in enumerate(file.text.split("\n"), start=1):
-        end = start + len(line)
-        spans = tuple(Span(s.start - start, s.end - start, s.label) for s in file.spans if start <= s.start and s.end <= end)
-        placed += len(spans)
-        if line.strip():
-            yield TaggedText(f"{file.id}:{number}", line, spans)
-        start = end + 1
-    counted["span of several lines"] += len(file.spans) - placed
