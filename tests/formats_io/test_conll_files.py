@@ -68,6 +68,11 @@ def test_a_document_mark_may_carry_an_id(tmp_path: Path, line: str, id: str) -> 
     assert document.id == id
 
 
+def test_white_space_behind_the_last_column_is_nothing(tmp_path: Path) -> None:
+    documents, refusals = read(write(tmp_path, "EU\tB-ORG \nleft\tO\t\n", "train.tsv"))
+    assert ([span.label for document in documents for span in document.spans], refusals) == (["ORG"], [])
+
+
 @pytest.mark.parametrize(
     ("row", "line"), [("token", 3), ("a\tb\tO", 4), ("\tO", 3), ("a\tX-Drug", 3), ("a\t", 3), ("a O O", 4), ("a\tB-", 3), ("a\to", 3)]
 )

@@ -62,7 +62,8 @@ def write(documents: Iterable[AnnotatedDocument], folder: Path, on_refusal: OnRe
 
 
 def columns(line: str) -> list[str]:
-    """The columns of one line."""
+    """The columns of one line, whatever white space is behind the last."""
+    line = line.rstrip()
     return line.split("\t") if "\t" in line else line.split()
 
 
