@@ -295,9 +295,11 @@ def test_a_patient_is_in_one_part(place: Path) -> None:
     ("lines", "kind", "says"),
     [
         (["text,label", "a,"], "classify", r"nothing in label \(.*row 1\)"),
-        (["note,label", "a,b"], "classify", r"nothing in text \(.*row 1\)"),
+        (["text,label", "a, "], "classify", r"nothing in label \(.*row 1\)"),
+        (["note,label", "a,b"], "classify", r"no column text \(found note, label; .*row 1\)"),
         (["text,label", "a,high"], "regression", r"no number in label \(.*row 1\)"),
-        (["text,label", "a,b"], "pairs", r"nothing in second"),
+        (["text,note", "a,b"], "multilabel", r"no column label \(found text, note; "),
+        (["text,label", "a,b"], "pairs", r"no column second"),
         (["text,label", "a,b"], "ner", "is learnt from annotated files"),
         (["text,label", "a,b"], "classify", r"too few documents to hold some out"),
         (["text,label"], "classify", "no examples"),
@@ -307,6 +309,35 @@ def test_a_table_that_does_not_fit_is_one_error_without_its_text(tmp_path: Path,
     with pytest.raises((DataError, ConfigError), match=says) as error:
         user_data.read(rows(tmp_path, "t.csv", *lines), kind, None, user_data.Columns())  # type: ignore[arg-type]
     assert "high" not in str(error.value)
+
+
+def test_blanks_around_a_label_make_no_other_label(tmp_path: Path) -> None:
+    table = rows(tmp_path, "t.csv", "text,label", *(f"text {n},{(' yes', 'yes ')[n % 2]}" for n in range(60)))
+    splits = user_data.read(table, "classify", None, user_data.Columns()).splits
+    assert {example.labels for example in splits.train} == {("yes",)}
+
+
+def test_a_folder_without_a_table_or_with_two_kinds_is_an_error_that_says_so(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no \.csv and no \.jsonl \("):
+        user_data.read(place / "brat", "classify", None, user_data.Columns())
+    for name in ("a.csv", "a.jsonl"):
+        rows(tmp_path, name, "text,label")
+    with pytest.raises(DataError, match=r"both \.csv and \.jsonl \("):
+        user_data.read(tmp_path, "classify", None, user_data.Columns())
+
+
+def test_a_table_beside_annotated_files_is_no_part_of_them(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "brat", tmp_path / "brat")
+    rows(tmp_path / "brat", "list.csv", "text,label")
+    assert user_data.read(tmp_path / "brat", "ner", None, user_data.Columns()).splits.train
+
+
+def test_annotations_none_of_which_can_be_read_are_an_error_with_the_reason(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        rows(tmp_path, f"{name}.txt", "some word")
+        rows(tmp_path, f"{name}.ann", "T1\tDrug 5 9\tother")
+    with pytest.raises(DataError, match=r"the first as its text is not what stands at its offsets \(.*a\.ann, line 1, T1\)"):
+        user_data.read(tmp_path, "ner", None, user_data.Columns())
 
 
 def test_a_patient_called_0_is_a_patient(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from clinical_modernbert.settings import Settings
 from clinical_modernbert.sources.document import Rejection
 from clinical_modernbert.sources.json_lines import numbered_objects
 from clinical_modernbert.sources.opening import list_files
-from clinical_modernbert.sources.tables import numbered_rows
+from clinical_modernbert.sources.tables import numbered_rows, shown
 from clinical_modernbert.tasks.card import Kind
 from clinical_modernbert.tasks.examples import LabelledText, Splits, TaggedText
 from clinical_modernbert.tasks.reading.annotated import tagged
@@ -65,7 +65,7 @@ def read(path: Path, kind: Kind, format: Format | None, columns: Columns) -> Use
     """
     if kind == "retrieval":
         raise ConfigError("there is no fine-tuning for retrieval on files of one's own. Give another --task.")
-    name = format or _recognise(path)
+    name = format or _recognise(path, kind)
     if (name in _TABLES) is (kind == "ner"):
         wanted = "annotated files (brat, conll, i2b2, pubtator)" if kind == "ner" else "a table (csv, jsonl)"
         raise ConfigError(f"task {kind} is learnt from {wanted}, not from {name}. Give another --task or --format.")
@@ -101,15 +101,22 @@ def _place(path: Path, names: Sequence[str], format: str) -> Path | None:
     return found[0] if found else None
 
 
-def _recognise(path: Path) -> str:
+def _recognise(path: Path, kind: Kind) -> str:
     files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
     tables = {name for name, endings in _TABLES.items() if any(file.name.endswith(tuple(endings)) for file in files)}
-    return tables.pop() if len(tables) == 1 else formats.detect(path)
+    if len(tables) == 1 and (kind != "ner" or path.is_file()):
+        return tables.pop()
+    if kind == "ner" or not path.exists():
+        return formats.detect(path)
+    raise DataError(f"{'both .csv and .jsonl' if tables else 'no .csv and no .jsonl'} ({path}). Give the path of one kind, or --format.")
 
 
 def _annotated(place: Path, format: str, counted: Counter[str]) -> list[TaggedText]:
     refusals: list[formats.Refusal] = []
     found = tagged(formats.open(place, None if format == "i2b2" else format, refusals.append), counted)
+    if refusals and not any(example.spans for example in found):
+        first = refusals[0]
+        raise DataError(f"no annotation can be read, the first as {first.reason} ({first.path}, {first.where}). Correct them.")
     counted.update(f"not read: {refusal.reason}" for refusal in refusals)
     return [replace(example, words=None) for example in found]  # the words that the tagger will cut new texts into
 
@@ -135,17 +142,18 @@ def table_rows(place: Path, endings: Sequence[str] = (*_TABLES["csv"], *_TABLES[
 
 def _example(row: Mapping[str, Any], name: str, where: str, kind: Kind, columns: Columns) -> LabelledText:
     needed = (columns.text, *((columns.second,) if kind == "pairs" else ()), *(() if kind == "multilabel" else (columns.label,)))
-    missing = [column for column in needed if row.get(column) in (None, "")]
-    if kind == "multilabel" and columns.label not in row:
-        missing.append(columns.label)
-    if missing:
-        raise DataError(f"nothing in {' and '.join(missing)} ({where}). Correct the file, or set columns.text, columns.label and the like.")
+    absent = [column for column in dict.fromkeys((*needed, columns.label)) if column not in row]
+    if absent:
+        raise DataError(f"no column {' and '.join(absent)} ({shown(row.keys())}; {where}). Set columns.text, columns.label and the like.")
+    empty = [column for column in needed if not _cell(row, column).strip()]
+    if empty:
+        raise DataError(f"nothing in {' and '.join(empty)} ({where}). Correct the file.")
     if columns.group != Columns().group and columns.group not in row:
         raise DataError(f"no column {columns.group} ({where}). Correct --set columns.group.")
     label = row.get(columns.label)
     if isinstance(label, (dict, list)) and kind != "multilabel":
         raise DataError(f"several values in {columns.label} ({where}). Give one, or another --task.")
-    labels: tuple[str, ...] = (str(label),)
+    labels: tuple[str, ...] = (str(label).strip(),)
     value = None
     if kind == "regression":
         labels, value = (), _number(label, columns.label, where)
