@@ -84,8 +84,8 @@ def evaluate(
     """
     settings = settings or EvaluateSettings()
     given = [models.model] if isinstance(models, Run) else [models] if isinstance(models, (str, Path)) else list(models)
+    parts = catalogue.load_each(expand(tasks), Path(data))
     compared = list(contenders([Path(model) for model in given], baselines, settings, device))
-    parts = (catalogue.load(name, Path(data)) for name in expand(tasks))
     folder = None if output is None else Path(output)
     manifest = None if corpus is None else (corpus if isinstance(corpus, Corpus) else Corpus.open(corpus)).manifest
     return evaluate_all(compared, parts, seeds, folder, settings, corpus=manifest, overwrite=overwrite, progress=progress)

@@ -9,6 +9,7 @@ import pytest
 from clinical_modernbert.cli.main import main
 from clinical_modernbert.corpus import CorpusSettings, build_corpus
 from clinical_modernbert.corpus.decontamination import Benchmark
+from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import BagOfEmbeddings, Encoder
 from clinical_modernbert.inference.sequences import features, whole
 from clinical_modernbert.model import hf
@@ -193,6 +194,21 @@ def test_baselines_of_another_model_are_not_taken_for_this_ones(place: Path, tmp
 def test_runs_whose_folders_have_one_name_are_told_apart(tmp_path: Path) -> None:
     assert _names([tmp_path / "a" / "model", tmp_path / "b" / "model"]) == ["model", "b-model"]
     assert _names([tmp_path / "untrained"]) == [f"{tmp_path.name}-untrained"]
+    with pytest.raises(ConfigError, match="one model is named twice"):
+        _names([tmp_path / "a", tmp_path / "b" / ".." / "a"])
+
+
+def test_folders_that_are_not_there_are_named_before_any_work(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clinical_modernbert.tasks.suite.Encoder.from_pretrained", lambda *_, **__: pytest.fail("began"))
+    for names, says in (
+        ("article-roles,jnlpba,ddi", "no folder jnlpba, ddi for jnlpba, ddi ("),
+        ("article-roles,ddi", "). Unpack DDICorpus-2013.zip"),
+    ):
+        command = ["evaluate", str(place / "model"), "--tasks", names, "--data", str(place / "data"), "-o", str(tmp_path), "-q"]
+        assert main(command) == 1
+        assert says in capsys.readouterr().err
 
 
 def test_states_are_computed_once_for_all_seeds(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,13 +103,13 @@ def evaluate(
     settings = parse(EvaluateSettings, {}, overrides or [])
     settings = settings.tuned() if tune else settings
     chosen = expand(name.strip() for name in names.split(","))
+    parts = catalogue.load_each(chosen, data)
     compared = list(contenders(models, baselines, settings, device or "auto"))
     if dry_run:
-        for part in (catalogue.load(name, data) for name in chosen):
+        for part in parts:
             counts = ", ".join(f"{count:,} {which}" for which, count in part.counts.items())
             sys.stdout.write(f"{part.card.name}: {counts}, files {part.checksum}, {len(compared)} encoders, {seeds} seeds\n")
         return
-    parts = (catalogue.load(name, data) for name in chosen)
     manifest = Corpus.open(corpus).manifest if corpus else None
     done = evaluate_all(compared, parts, seeds, output, settings, corpus=manifest, overwrite=overwrite, progress=progress)
     sys.stdout.write(done.table("json" if as_json else "md"))

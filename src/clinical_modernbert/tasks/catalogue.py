@@ -1,7 +1,7 @@
 """In: the cards of this package. Out: tasks by name, and their data. Next: `evaluate`, `cli`."""
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -81,6 +81,21 @@ def load(name: str, data: Path) -> TaskData:
         if (count := found.counts[part]) != expected:
             raise DataError(f"{part} has {count:,} examples, not {expected:,}: another or a partial copy ({folder.path}). {known.get}")
     return found
+
+
+def load_each(names: Iterable[str], data: Path) -> Iterator[TaskData]:
+    """Each task when its turn comes, as it may be large; that all have a folder is seen to before.
+
+    Raises:
+        ConfigError, DataError: as `load`, and at once where there is no such task or folder.
+    """
+    known = [card(name) for name in names]
+    absent = [one for one in known if not one.package and not (data / one.folder).exists()]
+    if absent:
+        folders = ", ".join(dict.fromkeys(one.folder for one in absent))
+        get = absent[0].get if len(absent) == 1 else "cmbert tasks show TASK says how to get each."
+        raise DataError(f"no folder {folders} for {', '.join(one.name for one in absent)} ({data}). {get}")
+    return (load(one.name, data) for one in known)
 
 
 def _size(part: Sequence[object] | Retrieval) -> int:

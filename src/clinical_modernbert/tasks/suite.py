@@ -83,13 +83,13 @@ def contamination(card: Card, corpus: Manifest) -> str:
 
 def _names(models: Sequence[Path]) -> list[str]:
     names: list[str] = []
-    for model in models:
-        path = Path(os.path.abspath(model))  # a link keeps the name that it has
+    paths = [Path(os.path.abspath(model)) for model in models]  # a link keeps the name that it has
+    if len(set(paths)) < len(paths):
+        raise ConfigError(f"one model is named twice ({', '.join(map(str, models))}). Name it once.")
+    for path in paths:
         parts = [part for part in path.parts if part != path.anchor]
         options = ["-".join(parts[-count:]) for count in range(1, len(parts) + 1)]
         names.append(next((name for name in options if name not in (*names, *BASELINES)), options[-1]))
-    if len(set(names)) < len(names):
-        raise ConfigError(f"one model is named twice ({', '.join(names)}). Name it once.")
     return names
 
 
