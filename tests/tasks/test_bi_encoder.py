@@ -17,7 +17,7 @@ from clinical_modernbert.model.init import initialize
 from clinical_modernbert.tasks import results
 from clinical_modernbert.tasks.bi_encoder import _contrast, _fewer_texts, train_vectors
 from clinical_modernbert.tasks.examples import Retrieval
-from clinical_modernbert.tasks.retrieval import rank
+from clinical_modernbert.tasks.retrieval import best, rank
 from clinical_modernbert.tasks.training import FinetuneSettings
 from clinical_modernbert.tokenization import train as train_tokenizer
 
@@ -92,6 +92,12 @@ def test_another_question_with_the_same_answer_is_no_wrong_answer() -> None:
     assert not contrast.negatives[:3, :3].any()
     assert contrast.positives[0].tolist() == [False, False, False, True, True, False]
     assert contrast.negatives[5].tolist() == [True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize("count", [1, 7, 40, 60])
+def test_the_best_are_those_of_a_stable_sort_of_all(count: int) -> None:
+    scores = np.random.default_rng(0).integers(0, 6, 40).astype(np.float32)
+    np.testing.assert_array_equal(best(scores, count), np.argsort(-scores, kind="stable")[:count])
 
 
 def test_the_dev_part_keeps_every_answer_among_fewer_texts() -> None:

@@ -189,6 +189,16 @@ def test_a_better_model_is_told_from_chance_and_an_equal_one_is_not() -> None:
     assert (same.p_value, same.difference) == (1.0, 0)
 
 
+def test_equally_good_models_are_told_apart_one_time_in_twenty() -> None:
+    rng, told = np.random.default_rng(7), 0
+    for _ in range(200):
+        gold = rng.choice(["a", "b", "c"], 80).tolist()
+        said = [[[label] if rng.random() < 0.7 else ["none"] for label in gold] for _ in range(2)]
+        one, other = (label_counts([[x] for x in gold], some, [str(n) for n in range(80)]) for some in said)
+        told += compare([one], [other], "accuracy").p_value < 0.05
+    assert 2 <= told <= 20
+
+
 def test_the_interval_covers_what_repetition_would_give() -> None:
     low, high = interval(better_and_worse(0.8), "accuracy")
     assert low < 0.8 < high
