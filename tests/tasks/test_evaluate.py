@@ -1,6 +1,7 @@
 """From a folder of data and a folder of weights to a table, by the command line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,11 @@ from clinical_modernbert.model import hf
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
+from clinical_modernbert.settings import parse
 from clinical_modernbert.sources import Files
-from clinical_modernbert.tasks import results
+from clinical_modernbert.tasks import catalogue, results
+from clinical_modernbert.tasks.evaluate import Contender, EvaluateSettings
+from clinical_modernbert.tasks.evaluate import evaluate as evaluate_once
 from clinical_modernbert.tasks.examples import LabelledText
 from clinical_modernbert.tasks.problems import Labelling
 from clinical_modernbert.tasks.suite import _names
@@ -196,6 +200,19 @@ def test_runs_whose_folders_have_one_name_are_told_apart(tmp_path: Path) -> None
     assert _names([tmp_path / "untrained"]) == [f"{tmp_path.name}-untrained"]
     with pytest.raises(ConfigError, match="one model is named twice"):
         _names([tmp_path / "a", tmp_path / "b" / ".." / "a"])
+
+
+@pytest.mark.parametrize("method", ["finetune", "probe"])
+def test_nothing_but_the_figure_depends_on_the_test_part(place: Path, method: str) -> None:
+    data = catalogue.load("article-roles", place / "data")
+    wrong = [replace(text, labels=("methods",)) for text in data.splits.test]
+    settings = parse(EvaluateSettings, {}, [f"method={method}", "finetune.peak_lr=2e-3", "finetune.epochs=2", "probe.epochs=3"])
+    contender = Contender.trained("model", Encoder.from_pretrained(place / "model"), "")
+    one, other = (
+        evaluate_once(contender, replace(data, splits=replace(data.splits, test=test)), settings, 0) for test in (data.splits.test, wrong)
+    )
+    assert one.value != other.value
+    assert (one.history, one.lr, one.tried) == (other.history, other.lr, other.tried)
 
 
 def test_folders_that_are_not_there_are_named_before_any_work(
