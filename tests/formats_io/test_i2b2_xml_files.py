@@ -85,6 +85,21 @@ def read(path: Path, name: str = "i2b2-xml") -> tuple[list[AnnotatedDocument], l
     return list(formats.open(path, name, refusals.append)), refusals
 
 
+@pytest.mark.parametrize("name", ["Admission", "ADMISSION", "S0"])
+def test_a_link_may_name_a_sections_time_by_its_type(tmp_path: Path, name: str) -> None:
+    (tmp_path / "1.xml").write_text(TIMES.replace('toID="S0" toText="ADMISSION" type=""', f'toID="{name}" toText="Admission" type="AFTER"'))
+    (document,) = formats.open(tmp_path)
+    assert document.relations[-1] == Relation.binary("AFTER", "E1", "S0", "TL1")
+
+
+def test_a_link_to_a_section_without_a_time_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "1.xml").write_text(TIMES.replace('toID="S0"', 'toID="Discharge"'))
+    refusals: list[Refusal] = []
+    (document,) = formats.open(tmp_path, on_refusal=refusals.append)
+    assert [relation.id for relation in document.relations] == ["TL0"]
+    assert [refusal.reason for refusal in refusals] == ["names an id that is not here"]
+
+
 def test_deidentification_of_2014_gives_spans_of_tag_and_type(tmp_path: Path) -> None:
     (document,) = formats.open(write(tmp_path, DEID))
     assert document.id == "100-01"

@@ -23,7 +23,7 @@ Fever today & more .
 <SECTIME id="S0" start="18" end="28" text="03/30/2099" type="ADMISSION" dvalue="2099-03-30" />
 <TLINK id="TL0" fromID="E1" fromText="Fever" toID="T0" toText="today" type="SIMULTANEOUS" />
 <TLINK id="TL1" fromID="E1" fromText="Fever" toID="T0" toText="today" type="BEFORE" />
-<TLINK id="TL2" fromID="E0" fromText="Admission" toID="S0" toText="" type="BEFORE_OVERLAP" />
+<TLINK id="TL2" fromID="E0" fromText="Admission" toID="Admission" toText="Admission" type="BEFORE_OVERLAP" />
 <TLINK id="TL3" fromID="E0" fromText="Admission" toID="E1" toText="" type="" />
 </TAGS>
 </ClinicalNarrativeTemporalAnnotation>

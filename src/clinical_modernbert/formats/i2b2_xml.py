@@ -12,7 +12,8 @@ empty an attribute of that name. What holds is:
 - 2012, times (root `ClinicalNarrativeTemporalAnnotation`): `<EVENT id="E0" start="1" end="10" text="..." modality="FACTUAL"
   polarity="POS" type="PROBLEM"/>`, `TIMEX3` with `val` and `mod`, `SECTIME` with `dvalue`, spans with labels such as `EVENT:PROBLEM`; and
   `<TLINK id="TL0" fromID="E0" fromText="..." toID="T1" toText="..." type="BEFORE"/>`, a relation with the type as its label
-  (Sun et al. 2013, https://doi.org/10.1136/amiajnl-2013-001628);
+  (Sun et al. 2013, https://doi.org/10.1136/amiajnl-2013-001628). Links to a `SECTIME` have its type in the place of its id, `Admission` or
+  `Discharge`, as the challenge's evaluation script shows;
 - 2018 track 1, cohort selection: `<ABDOMINAL met="not met"/>`, a label with an attribute.
 
 Offsets count characters of `TEXT` as XML has it, where line ends are single; those of 2012 begin with 1 in the files that we know of
@@ -24,7 +25,8 @@ it for the second (`M0.2`), as the "complete" files put annotations of several p
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -112,7 +114,10 @@ def _document(id: str, file: Path, text: str, tags: "etree._Element", metadata: 
             elif inner := add(child):
                 place = partial(Refusal, str(file), f"line {child.sourceline}, {child.tag}")
                 others.append((place, Relation.binary(_EVIDENCE, str(parent), inner)))
-    kept = list(without_dangling(others, {tag.id for tag in found}, on_refusal))
+    known = {tag.id for tag in found}
+    sections = _sections(found)
+    linked = [(place, _with_ids(item, known, sections) if isinstance(item, Relation) else item) for place, item in others]
+    kept = list(without_dangling(linked, known, on_refusal))
     return AnnotatedDocument(
         id,
         text,
@@ -122,6 +127,17 @@ def _document(id: str, file: Path, text: str, tags: "etree._Element", metadata: 
         tuple(tag for tag in found if isinstance(tag, Label)),
         metadata=metadata,
     )
+
+
+def _sections(tags: Iterable[_Tag]) -> dict[str, str]:
+    """Ids of the times of admission and discharge by their types, of more than one the first."""
+    named = ((tag.label.partition(":"), tag.id) for tag in tags if isinstance(tag, Span))
+    return {kind.lower(): id for (name, _, kind), id in reversed(list(named)) if name == "SECTIME"}
+
+
+def _with_ids(link: Relation, known: set[str], sections: Mapping[str, str]) -> Relation:
+    """The link with ids where it names a section's time by its type."""
+    return replace(link, arguments=tuple((role, id if id in known else sections.get(id.lower(), id)) for role, id in link.arguments))
 
 
 def _first_offset(text: str, tags: "etree._Element") -> int:
