@@ -24,6 +24,7 @@ Fever today & more .
 <TLINK id="TL0" fromID="E1" fromText="Fever" toID="T0" toText="today" type="SIMULTANEOUS" />
 <TLINK id="TL1" fromID="E1" fromText="Fever" toID="T0" toText="today" type="BEFORE" />
 <TLINK id="TL2" fromID="E0" fromText="Admission" toID="Admission" toText="Admission" type="BEFORE_OVERLAP" />
+<TLINK id="TL4" fromID="E1" fromText="Fever" toID="E1" toText="Fever" type="OVERLAP" />
 <TLINK id="TL3" fromID="E0" fromText="Admission" toID="E1" toText="" type="" />
 </TAGS>
 </ClinicalNarrativeTemporalAnnotation>
@@ -52,7 +53,7 @@ def test_links_have_three_types_and_what_is_left_out_is_counted(folder: Path) ->
     same, before = splits.test
     assert same == LabelledText("2:TL0", "<< Fever >> [[ today ]] & more .", ("OVERLAP",), group="2")
     assert (before.text, before.labels) == ("<< Admission >> Date :\n[[ 03/30/2099 ]]", ("BEFORE",))
-    assert splits.counted == {"second link of a pair": 2, "link without a known type": 2}
+    assert splits.counted == {"second link of a pair": 2, "link without a known type": 2, "link of something to itself": 2}
 
 
 def test_a_file_that_is_no_xml_is_an_error_with_its_line(folder: Path) -> None:

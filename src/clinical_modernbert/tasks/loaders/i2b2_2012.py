@@ -66,6 +66,8 @@ def _links(document: AnnotatedDocument, counted: Counter[str]) -> Iterator[Label
         label, pair = _MERGED.get(relation.label.upper()), (relation.head, relation.tail)
         if label is None:
             counted["link without a known type"] += 1
+        elif relation.head == relation.tail:
+            counted["link of something to itself"] += 1
         elif pair in seen:
             counted["second link of a pair"] += 1
         elif not set(pair) <= spans.keys():
