@@ -86,10 +86,12 @@ def read(path: Path, name: str = "i2b2-xml") -> tuple[list[AnnotatedDocument], l
 
 
 @pytest.mark.parametrize("name", ["Admission", "ADMISSION", "S0"])
-def test_a_link_may_name_a_sections_time_by_its_type(tmp_path: Path, name: str) -> None:
+def test_a_link_to_a_sections_time_has_its_type_for_an_id(tmp_path: Path, name: str) -> None:
     (tmp_path / "1.xml").write_text(TIMES.replace('toID="S0" toText="ADMISSION" type=""', f'toID="{name}" toText="Admission" type="AFTER"'))
     (document,) = formats.open(tmp_path)
     assert document.relations[-1] == Relation.binary("AFTER", "E1", "S0", "TL1")
+    formats.write([document], tmp_path / "out", "i2b2-xml")
+    assert 'toID="Admission" toText="Admission" type="AFTER"' in (tmp_path / "out" / "1.xml").read_text()
 
 
 def test_a_link_to_a_section_without_a_time_is_refused(tmp_path: Path) -> None:

@@ -131,8 +131,8 @@ def _document(id: str, file: Path, text: str, tags: "etree._Element", metadata: 
 
 def _sections(tags: Iterable[_Tag]) -> dict[str, str]:
     """Ids of the times of admission and discharge by their types, of more than one the first."""
-    named = ((tag.label.partition(":"), tag.id) for tag in tags if isinstance(tag, Span))
-    return {kind.lower(): id for (name, _, kind), id in reversed(list(named)) if name == "SECTIME"}
+    named = [(tag.label.lower(), tag.id) for tag in tags if isinstance(tag, Span)]
+    return {label.removeprefix("sectime:"): id for label, id in reversed(named) if label in ("sectime:admission", "sectime:discharge")}
 
 
 def _with_ids(link: Relation, known: set[str], sections: Mapping[str, str]) -> Relation:
@@ -187,6 +187,7 @@ def _tree(document: AnnotatedDocument, folder: Path, on_refusal: OnRefusal) -> "
     labels = {label.id for label in document.labels if label.id}
     evidence = {r.tail: r for r in document.relations if r.is_binary and (r.label, r.id) == (_EVIDENCE, "") and r.head in labels}
     texts = {label.id: label.name for label in document.labels} | {span.id: span.text for span in document.spans}
+    sections = {id: kind.capitalize() for kind, id in _sections(document.spans).items()} if root_name == _TIMES else {}
     elements: dict[str, etree._Element] = {}
     own_fields: dict[str, frozenset[str]] = {}
     for item in document.annotations():
@@ -199,7 +200,7 @@ def _tree(document: AnnotatedDocument, folder: Path, on_refusal: OnRefusal) -> "
                     raise Refused("what it names is not written")
                 if item.is_binary and evidence.get(item.tail) is item:
                     continue
-            name, fields = _fields(item, int(first_offset), "type" if root_name == _TIMES else "TYPE", texts)
+            name, fields = _fields(item, int(first_offset), "type" if root_name == _TIMES else "TYPE", texts | sections, sections)
             if not _NAME.fullmatch(name) or not all(is_xml_text(value) for value in fields.values()):
                 raise Refused("a label or value that XML cannot have")
         except Refused as refused:
@@ -223,7 +224,9 @@ def _set(element: "etree._Element | None", attribute: Attribute, own_fields: fro
     element.set(attribute.name, attribute.value)
 
 
-def _fields(item: _Tag, first_offset: int, kind_name: str, texts: dict[str, str]) -> tuple[str, dict[str, str]]:
+def _fields(
+    item: _Tag, first_offset: int, kind_name: str, texts: Mapping[str, str], sections: Mapping[str, str]
+) -> tuple[str, dict[str, str]]:
     """The name and XML attributes of an element."""
     if isinstance(item, Span):
         if len(item.fragments) > 1:
@@ -234,8 +237,9 @@ def _fields(item: _Tag, first_offset: int, kind_name: str, texts: dict[str, str]
         if not item.is_binary or item.between == "concepts":
             raise Refused("i2b2's XML has no relations but those of two spans")
         name = _LINK
-        ends = {"fromID": item.head, "fromText": texts.get(item.head, ""), "toID": item.tail, "toText": texts.get(item.tail, "")}
-        fields = ends | {kind_name: item.label}
+        ends = {"from": item.head, "to": item.tail}
+        named = [{f"{end}ID": sections.get(id, id), f"{end}Text": texts.get(id, "")} for end, id in ends.items()]
+        fields = {**named[0], **named[1], kind_name: item.label}
     else:
         if item.value:
             raise Refused("i2b2's XML has no values of labels, but of their attributes")
