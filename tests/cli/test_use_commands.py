@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -150,3 +151,16 @@ def test_onnx_is_written_by_its_command(model, notes, tmp_path, capsys):
     assert main(["export", "onnx", str(model), "-o", str(tmp_path / "out"), "--dtype", "int8", "--check", str(notes), "--limit", "3"]) == 0
     assert "of 3 sequences" in capsys.readouterr().out
     assert (tmp_path / "out" / "onnx" / "model_quantized.onnx").exists()
+
+
+def test_vectors_are_pooled_as_the_folder_says(model, notes, tmp_path):
+    pooled = shutil.copytree(model, tmp_path / "pooled")
+    (pooled / "1_Pooling").mkdir()
+    (pooled / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
+    command = ["embed", str(pooled), str(notes), "-q", "-o"]
+    assert main([*command, str(tmp_path / "v.parquet")]) == 0
+    assert main([*command, str(tmp_path / "cls.parquet"), "--pooling", "cls"]) == 0
+    assert main([*command, str(tmp_path / "mean.parquet"), "--pooling", "mean"]) == 0
+    frames = {name: pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("v", "cls", "mean")}
+    assert frames["v"].equals(frames["cls"])
+    assert not frames["v"].equals(frames["mean"])

@@ -39,7 +39,10 @@ def embed(
     file: Texts,
     output: Output,
     per: Annotated[Literal["text", "section", "token"], typer.Option("--per", help="What gets a vector.")] = "text",
-    pooling: Annotated[Literal["mean", "cls"], typer.Option("--pooling", help="How the states of a text become one vector.")] = "mean",
+    pooling: Annotated[
+        Literal["mean", "cls"] | None,
+        typer.Option("--pooling", help="How the states of a text become one vector; else as the folder says, mean if it says nothing."),
+    ] = None,
     text_column: TextColumn = "text",
     id_column: IdColumn = None,
     limit: Limit = None,
@@ -59,16 +62,17 @@ def embed(
 
     _refuse_existing(output, file, overwrite)
     encoder = Encoder.from_pretrained(model, device=device or "auto", dtype=dtype, unchecked=unchecked)
+    chosen = pooling or encoder.pooling
 
     def work(documents: "Sequence[Document]", path: Path) -> dict[str, int]:
-        frame = _vectors(encoder, documents, per, pooling)
+        frame = _vectors(encoder, documents, per, chosen)
         frame.write_parquet(path)
         return {"vectors": len(frame)}
 
     key = {
         "model": encoder.weights,
         "per": per,
-        "pooling": pooling,
+        "pooling": chosen,
         "dtype": dtype,
         "text_column": text_column,
         "id_column": id_column,
