@@ -33,10 +33,10 @@ def notes(tmp_path):
     return path
 
 
-def test_vectors_come_in_the_order_of_the_file_and_refusals_are_told(model, notes, tmp_path, capsys):
+def test_vectors_come_in_the_order_of_the_file_with_its_ids_and_refusals_are_told(model, notes, tmp_path, capsys):
     assert main(["embed", str(model), str(notes), "-o", str(tmp_path / "v.parquet"), "--id-column", "key", "-q"]) == 0
     frame = pl.read_parquet(tmp_path / "v.parquet")
-    assert frame["id"].to_list() == [f"files:k{i}" for i in range(7)]
+    assert frame["id"].to_list() == [f"k{i}" for i in range(7)]
     assert frame["vector"].dtype == pl.Array(pl.Float32, 8)
     printed = capsys.readouterr()
     assert "7 vectors of 8, 1 records refused" in printed.out
@@ -50,9 +50,9 @@ def test_sections_and_tokens_get_vectors_with_their_characters(model, tmp_path):
     assert main([*command, str(tmp_path / "sections.parquet"), "--per", "section"]) == 0
     sections = pl.read_parquet(tmp_path / "sections.parquet")
     assert sections.select("id", "title", "start", "end").rows() == [
-        ("files:notes.jsonl-1", "", 0, 12),
-        ("files:notes.jsonl-1", "plan", 12, len(text)),
-        ("files:notes.jsonl-2", "", 0, 5),
+        ("notes.jsonl-1", "", 0, 12),
+        ("notes.jsonl-1", "plan", 12, len(text)),
+        ("notes.jsonl-2", "", 0, 5),
     ]
     assert main([*command, str(tmp_path / "tokens.parquet"), "--per", "token"]) == 0
     tokens = pl.read_parquet(tmp_path / "tokens.parquet")
