@@ -145,7 +145,7 @@ def pooling_of(folder: Path) -> Literal["mean", "cls"] | None:
     if not path.is_file():
         return None
     said = hf.read_json(path)
-    booleans = [name for name, on in said.items() if on is True and name.startswith("pooling_mode_")]
+    booleans: list[Any] = [name for name, on in said.items() if on is True and name.startswith("pooling_mode_")]
     chosen = booleans or [said.get("pooling_mode")]
     if chosen in (["mean"], ["pooling_mode_mean_tokens"]):
         return "mean"
