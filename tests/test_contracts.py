@@ -2,7 +2,6 @@
 
 import ast
 import runpy
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -86,17 +85,6 @@ def test_only_the_command_line_prints() -> None:
 def test_every_package_says_in_out_next() -> None:
     texts = {path: ast.get_docstring(ast.parse(path.read_text())) or "" for path in MODULES if path.name == "__init__.py"}
     assert [path for path, text in texts.items() if not all(word in text for word in ("In:", "Out:", "Next:"))] == []
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tree)
-    shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "-w", out, tree]
-    subprocess.run(pip, check=True, timeout=120)
-    return next(out.glob("*.whl"))
 
 
 def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -32,10 +33,10 @@ def notes(tmp_path):
     return path
 
 
-def test_vectors_come_in_the_order_of_the_file_and_refusals_are_told(model, notes, tmp_path, capsys):
+def test_vectors_come_in_the_order_of_the_file_with_its_ids_and_refusals_are_told(model, notes, tmp_path, capsys):
     assert main(["embed", str(model), str(notes), "-o", str(tmp_path / "v.parquet"), "--id-column", "key", "-q"]) == 0
     frame = pl.read_parquet(tmp_path / "v.parquet")
-    assert frame["id"].to_list() == [f"files:k{i}" for i in range(7)]
+    assert frame["id"].to_list() == [f"k{i}" for i in range(7)]
     assert frame["vector"].dtype == pl.Array(pl.Float32, 8)
     printed = capsys.readouterr()
     assert "7 vectors of 8, 1 records refused" in printed.out
@@ -49,9 +50,9 @@ def test_sections_and_tokens_get_vectors_with_their_characters(model, tmp_path):
     assert main([*command, str(tmp_path / "sections.parquet"), "--per", "section"]) == 0
     sections = pl.read_parquet(tmp_path / "sections.parquet")
     assert sections.select("id", "title", "start", "end").rows() == [
-        ("files:notes.jsonl-1", "", 0, 12),
-        ("files:notes.jsonl-1", "plan", 12, len(text)),
-        ("files:notes.jsonl-2", "", 0, 5),
+        ("notes.jsonl-1", "", 0, 12),
+        ("notes.jsonl-1", "plan", 12, len(text)),
+        ("notes.jsonl-2", "", 0, 5),
     ]
     assert main([*command, str(tmp_path / "tokens.parquet"), "--per", "token"]) == 0
     tokens = pl.read_parquet(tmp_path / "tokens.parquet")
@@ -150,3 +151,16 @@ def test_onnx_is_written_by_its_command(model, notes, tmp_path, capsys):
     assert main(["export", "onnx", str(model), "-o", str(tmp_path / "out"), "--dtype", "int8", "--check", str(notes), "--limit", "3"]) == 0
     assert "of 3 sequences" in capsys.readouterr().out
     assert (tmp_path / "out" / "onnx" / "model_quantized.onnx").exists()
+
+
+def test_vectors_are_pooled_as_the_folder_says(model, notes, tmp_path):
+    pooled = shutil.copytree(model, tmp_path / "pooled")
+    (pooled / "1_Pooling").mkdir()
+    (pooled / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
+    command = ["embed", str(pooled), str(notes), "-q", "-o"]
+    assert main([*command, str(tmp_path / "v.parquet")]) == 0
+    assert main([*command, str(tmp_path / "cls.parquet"), "--pooling", "cls"]) == 0
+    assert main([*command, str(tmp_path / "mean.parquet"), "--pooling", "mean"]) == 0
+    frames = {name: pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("v", "cls", "mean")}
+    assert frames["v"].equals(frames["cls"])
+    assert not frames["v"].equals(frames["mean"])

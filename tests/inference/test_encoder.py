@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from clinical_modernbert.errors import CheckpointError, ConfigError, DataError
-from clinical_modernbert.inference import Encoder, jobs
+from clinical_modernbert.inference import Encoder
+from clinical_modernbert.inference.sequences import windowed
 from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, hf
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.tokenization import train
@@ -62,10 +63,11 @@ def test_nothing_of_a_long_text_is_cut(encoder):
 def test_the_mean_of_a_long_text_is_over_each_token_once(encoder):
     long = "Stable. No fever, no cough. " * 12
     ids = encoder.tokenizer.encode_batch([long])[0]
-    pieces = encoder._pieces_of([ids])
+    pieces = windowed(encoder.tokenizer, ids, 64)
     assert len(pieces) > 2
-    assert sum(len(piece.ids[piece.take]) for piece in pieces) == len(ids) + 2
-    taken = np.concatenate([piece.ids[piece.take] for piece in pieces])
+    assert [piece.num_used for piece in pieces] == [len(piece.ids[piece.used]) for piece in pieces]
+    assert sum(piece.num_used for piece in pieces) == len(ids) + 2
+    taken = np.concatenate([piece.ids[piece.used] for piece in pieces])
     assert np.array_equal(taken, [encoder.tokenizer.cls_id, *ids, encoder.tokenizer.sep_id])
 
 
@@ -209,7 +211,7 @@ def test_pickles_are_refused_with_the_reason(folder, tmp_path, name):
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_jobs_whose_pieces_share_a_row_give_what_encode_gives(encoder, pooling):
     texts = [*TEXTS, "Stable. No fever. " * 40]
-    made = [jobs.embedding(encoder, text, pooling) for text in texts]
+    made = encoder.embedding_jobs(texts, pooling)
     assert len(made[-1].pieces) > 2
     found = iter(encoder.states([piece.ids for job in made for piece in job.pieces]))
     vectors = [job.answer([job.keep(piece, next(found)) for piece in job.pieces]) for job in made]

@@ -1,12 +1,13 @@
 """Tags that the scheme allows, and nothing lost between spans and tags."""
 
+import unicodedata
 from itertools import pairwise, product
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinical_modernbert.inference.spans import Span, allowed, best_tags, decode, spans_of, tags_for, tags_of
+from clinical_modernbert.inference.spans import Span, allowed, best_tags, decode, spans_of, tags_for, tags_of, words_of
 
 TAGS = tags_of(["x", "y"])
 WORDS = [(0, 2), (3, 5), (5, 6), (7, 9)]
@@ -54,3 +55,10 @@ def test_a_span_has_the_mean_probability_of_its_words_tags() -> None:
     assert span.score is not None
     assert np.isclose(span.score, (0.7 + 0.6) / 2)
     assert span == Span(0, 9, "Drug")
+
+
+def test_accents_of_their_own_do_not_cut_a_word() -> None:
+    text = "Fièvre à 38,5 °C; Größe naïve."
+    apart = unicodedata.normalize("NFD", text)
+    assert len(apart) > len(text)
+    assert [unicodedata.normalize("NFC", apart[start:end]) for start, end in words_of(apart)] == [text[a:b] for a, b in words_of(text)]

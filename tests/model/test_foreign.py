@@ -122,6 +122,10 @@ def test_pooling_is_read_in_both_spellings(tmp_path):
     ):
         said.write_text(json.dumps(config))
         assert foreign.pooling_of(tmp_path) == expected
+    for damaged in ("{half", "[]"):
+        said.write_text(damaged)
+        with pytest.raises(CheckpointError, match=r"1_Pooling/config\.json: n.* JSON"):
+            foreign.pooling_of(tmp_path)
     said.write_text(json.dumps({"pooling_mode_max_tokens": True}))
     with pytest.raises(ConfigError, match="not supported"):
         foreign.pooling_of(tmp_path)

@@ -6,7 +6,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from clinical_modernbert.inference import Encoder, jobs
+from clinical_modernbert.inference import Encoder
 from clinical_modernbert.serving.batcher import Batcher
 from clinical_modernbert.serving.refusal import RefusedError
 from running_server import LONG, NOTES
@@ -40,7 +40,7 @@ async def held(model: Model, batcher: Batcher, first) -> asyncio.Task:
 
 
 def embeddings(encoder, *texts):
-    return [jobs.embedding(encoder, text) for text in texts]
+    return encoder.embedding_jobs(texts)
 
 
 def test_requests_that_arrive_together_share_one_row_and_get_what_is_theirs(encoder):
@@ -50,7 +50,7 @@ def test_requests_that_arrive_together_share_one_row_and_get_what_is_theirs(enco
     async def run():
         first = await held(model, batcher, embeddings(encoder, "first"))
         others = [asyncio.create_task(batcher.submit(embeddings(encoder, text))) for text in TEXTS]
-        mask = asyncio.create_task(batcher.submit([jobs.masked(encoder, "Given [MASK].", 2)]))
+        mask = asyncio.create_task(batcher.submit(encoder.mask_jobs(["Given [MASK]."], 2)))
         await asyncio.sleep(0)
         model.go.set()
         return await asyncio.gather(first, *others, mask)

@@ -8,11 +8,19 @@ from http.client import HTTPConnection
 import numpy as np
 import openai
 import pytest
+from pydantic import TypeAdapter
 
 from clinical_modernbert.inference import Encoder, Index, TaskEncoder
+from clinical_modernbert.serving.endpoints import ENDPOINTS
 from running_server import CONTEXT, LONG, NOTES, running
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def described(path, answer):
+    """The answer, once it is seen to be one of those that the description names."""
+    TypeAdapter(ENDPOINTS[path].response).validate_python(answer)
+    return answer
 
 
 def lengths(vectors):
@@ -74,16 +82,16 @@ def test_spans_are_those_of_tag_to_the_end_of_a_long_text(tagger, folder):
     ]
     assert max(one["end"] for one in found[0]) > len(LONG) - 40
     assert all(one["text"] == text[one["start"] : one["end"]] for text, some in zip(texts, found, strict=True) for one in some)
-    assert tagger.ask("/tag", {"inputs": LONG}).json == found[0]
+    assert described("/tag", tagger.ask("/tag", {"inputs": LONG}).json) == found[0]
 
 
 def test_labels_and_ranks_are_those_of_classify(folder, tmp_path):
     with running(folder("classifier"), log=tmp_path / "log") as server:
         expected = TaskEncoder.from_pretrained(folder("classifier")).classify([NOTES[0], LONG])
-        found = server.ask("/predict", {"inputs": [[NOTES[0]], [LONG]]}).json
+        found = described("/predict", server.ask("/predict", {"inputs": [[NOTES[0]], [LONG]]}).json)
         assert [[one["label"] for one in some] for some in found] == [list(some) for some in expected]
         np.testing.assert_allclose([one["score"] for one in found[1]], list(expected[1].values()), **CLOSE)
-        assert server.ask("/predict", {"inputs": NOTES[0]}).json == found[0]
+        assert described("/predict", server.ask("/predict", {"inputs": NOTES[0]}).json) == found[0]
         raw = server.ask("/predict", {"inputs": NOTES[0], "raw_scores": True}).json
         softmax = np.exp([one["score"] for one in raw])
         np.testing.assert_allclose(softmax / softmax.sum(), [one["score"] for one in found[0]], **CLOSE)
@@ -94,7 +102,7 @@ def test_pairs_are_ranked_by_their_second_label(folder, tmp_path):
     pairs = TaskEncoder.from_pretrained(folder("pairs"))
     with running(folder("pairs"), log=tmp_path / "log") as server:
         expected = [row["yes"] for row in pairs.classify(["fever"] * 3, NOTES)]
-        found = server.ask("/rerank", {"query": "fever", "texts": NOTES, "return_text": True}).json
+        found = described("/rerank", server.ask("/rerank", {"query": "fever", "texts": NOTES, "return_text": True}).json)
         assert [one["index"] for one in found] == np.argsort(-np.array(expected)).tolist()
         np.testing.assert_allclose([one["score"] for one in found], sorted(expected, reverse=True), **CLOSE)
         assert [one["text"] for one in found] == [NOTES[one["index"]] for one in found]

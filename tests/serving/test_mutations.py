@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from clinical_modernbert.inference import Encoder, Index, TaskEncoder
+from clinical_modernbert.serving.endpoints import ENDPOINTS
 
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.just([]), st.just({}), st.just([[[]]]), st.just("[MASK]")
@@ -155,6 +157,7 @@ def check(server: Any, encoder: Encoder, index: Index | None, count: int) -> Non
         statuses[reply.status] = statuses.get(reply.status, 0) + 1
         assert reply.status == 200 or 400 <= reply.status < 500, (reply.status, told)
         if reply.status == 200:
+            TypeAdapter(ENDPOINTS[path].response).validate_json(told)
             right[path](json.loads(body), json.loads(told))
         elif method != "HEAD":
             assert json.loads(told)["error"]["code"] == reply.status

@@ -12,7 +12,8 @@ from clinical_modernbert.corpus import CorpusSettings, build_corpus
 from clinical_modernbert.corpus.decontamination import Benchmark
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import BagOfEmbeddings, Encoder
-from clinical_modernbert.inference.sequences import features, whole
+from clinical_modernbert.inference.jobs import features
+from clinical_modernbert.inference.sequences import whole
 from clinical_modernbert.model import hf
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.heads import ModernBertForMaskedLM

@@ -1,6 +1,7 @@
 """`cmbert embed`, `fill-mask`, `tag`, `classify`, `index` and `search`: a model at work."""
 
 import json
+import logging
 import sys
 from dataclasses import asdict, replace
 from datetime import date, datetime
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from clinical_modernbert.sources import Document
     from clinical_modernbert.sources.document import Record
 
+_LOG = logging.getLogger(__name__)
 _SECOND = "second"
 _SHOWN = 100
 """Characters of a text that was found."""
@@ -39,7 +41,10 @@ def embed(
     file: Texts,
     output: Output,
     per: Annotated[Literal["text", "section", "token"], typer.Option("--per", help="What gets a vector.")] = "text",
-    pooling: Annotated[Literal["mean", "cls"], typer.Option("--pooling", help="How the states of a text become one vector.")] = "mean",
+    pooling: Annotated[
+        Literal["mean", "cls"] | None,
+        typer.Option("--pooling", help="How the states of a text become one vector; else as the folder says, mean if it says nothing."),
+    ] = None,
     text_column: TextColumn = "text",
     id_column: IdColumn = None,
     limit: Limit = None,
@@ -59,16 +64,17 @@ def embed(
 
     _refuse_existing(output, file, overwrite)
     encoder = Encoder.from_pretrained(model, device=device or "auto", dtype=dtype, unchecked=unchecked)
+    chosen = pooling or encoder.pooling
 
     def work(documents: "Sequence[Document]", path: Path) -> dict[str, int]:
-        frame = _vectors(encoder, documents, per, pooling)
+        frame = _vectors(encoder, documents, per, chosen)
         frame.write_parquet(path)
         return {"vectors": len(frame)}
 
     key = {
         "model": encoder.weights,
         "per": per,
-        "pooling": pooling,
+        "pooling": chosen,
         "dtype": dtype,
         "text_column": text_column,
         "id_column": id_column,
@@ -147,6 +153,8 @@ def tag(
 ) -> None:
     """Write the spans that a fine-tuned tagger finds in each text, of any length, with their characters.
 
+    What a format of annotations cannot hold, such as a text of many lines in PubTator, is left out and told.
+
     Example: cmbert tag tagger/ notes.jsonl -o tagged.jsonl
     """
     from clinical_modernbert import formats
@@ -158,6 +166,7 @@ def tag(
     nlp_date = _nlp_date(form, day, output, resume)
 
     def work(documents: "Sequence[Document]", path: Path) -> dict[str, int]:
+        left_out: list[formats.Refusal] = []
         found = encoder.tag([document.text for document in documents])
         annotated = [_annotated(one, some) for one, some in zip(documents, found, strict=True)]
         if nlp_date:
@@ -166,15 +175,19 @@ def tag(
             spans = [[_told(one.text, span) for span in some] for one, some in zip(documents, found, strict=True)]
             _write_lines(path, [{"id": one.id, "spans": some} for one, some in zip(documents, spans, strict=True)])
         else:
-            formats.write((replace(one, id=one.id.replace("/", "_")) for one in annotated), path, form)
-        return {"spans": sum(map(len, found))}
+            path.mkdir()
+            formats.write((replace(one, id=one.id.replace("/", "_")) for one in annotated), path, form, left_out.append)
+            for refusal in left_out:
+                _LOG.warning("left out: %s (%s)", refusal.reason, refusal.where)
+        return {"spans": sum(map(len, found)), "left_out": len(left_out)}
 
     key = {"model": encoder.weights, "format": form, "dtype": dtype, "text_column": text_column, "id_column": id_column, "limit": limit}
     key |= {"date": str(nlp_date)} if nlp_date else {}
     joins = {"jsonl": bulk.joined_bytes, "brat": bulk.joined_folders, "note_nlp": note_nlp.join}
     records = _records(file, text_column, id_column)
     total = _run(file, records, work, joins.get(form, bulk.joined_files), output, key, limit, resume, overwrite)
-    sys.stdout.write(f"{output}: {total['spans']:,} spans in {total['texts']:,} texts, {total['refused']:,} records refused\n")
+    left = f", {total['left_out']:,} left out that {form} cannot hold" if total["left_out"] else ""
+    sys.stdout.write(f"{output}: {total['spans']:,} spans in {total['texts']:,} texts, {total['refused']:,} records refused{left}\n")
 
 
 def classify(
@@ -309,11 +322,13 @@ def _inputs(file: Path) -> list[list[str | int]]:
 
 
 def _records(file: Path, text_column: str, id_column: str | None) -> "Iterator[Record]":
-    """The texts of a file, and the records that are none."""
-    from clinical_modernbert.sources import Files
+    """The texts of a file, with the ids that its user knows, and the records that are none."""
+    from clinical_modernbert.sources import Document, Files
 
     source = Files(file, text_column=text_column, id_column=id_column)
-    return (record for path in source.files() for record in source.read(path))
+    records = (record for path in source.files() for record in source.read(path))
+    begins = f"{source.name}:"
+    return (replace(record, id=record.id.removeprefix(begins)) if isinstance(record, Document) else record for record in records)
 
 
 def _pairs(file: Path, text_column: str, second_column: str, id_column: str | None) -> "Iterator[Record]":

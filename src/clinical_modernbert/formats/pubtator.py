@@ -24,7 +24,7 @@ from clinical_modernbert.formats.text_files import files_of, numbered_lines
 
 FILE_NAME = "documents.pubtator"
 SUFFIXES = (".pubtator", ".pubtator.txt")
-TITLE = re.compile(r"([^|\t]{1,200})\|t\|(.*)")
+TITLE = re.compile(r"([^|\t\r\n]{1,200})\|t\|(.*)")
 """A line that begins a document."""
 
 _ABSTRACT = re.compile(r"([^|\t]{1,200})\|a\|(.*)")

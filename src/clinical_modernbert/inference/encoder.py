@@ -1,10 +1,10 @@
 """`Encoder`: a pretrained model behind a few verbs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,10 @@ from clinical_modernbert.corpus.text.sections import sections
 from clinical_modernbert.errors import ConfigError, DataError
 from clinical_modernbert.inference.engine import CpuEngine
 from clinical_modernbert.inference.gate import check_int8, require_check, write_check
+from clinical_modernbert.inference.jobs import BATCH_TOKENS, Floats, Job, at_places, mean, run
+from clinical_modernbert.inference.masks import MaskedHead, Prediction
 from clinical_modernbert.inference.products import EngineDtype
-from clinical_modernbert.inference.windows import Window, windows
+from clinical_modernbert.inference.sequences import Ints, Piece, windowed
 from clinical_modernbert.model import foreign, hf, hub
 from clinical_modernbert.model.device import choose_device
 from clinical_modernbert.model.foreign import ForeignModel, ForeignTokenizer
@@ -23,24 +25,12 @@ from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.model.task_folder import TASK_ARCHITECTURES, architecture
 from clinical_modernbert.progress import Progress, silent
-from clinical_modernbert.tokenization import SPECIAL_TOKENS_PER_SEQUENCE, Tokenizer
+from clinical_modernbert.tokenization import Tokenizer
 
 if TYPE_CHECKING:
     from clinical_modernbert.inference.index import Hit, Index
 
 Pooling = Literal["mean", "cls"]
-T = TypeVar("T")
-
-BATCH_TOKENS = 8192
-"""Tokens that go through the model at once: what bounds memory."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One candidate for a masked word, and the model's probability of it."""
-
-    token: str
-    probability: float
 
 
 @dataclass(frozen=True)
@@ -64,25 +54,6 @@ class SectionVector:
     start: int
     end: int
     vector: npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """One window of one text of `length` tokens: its ids with [CLS] and [SEP], and which of them to use."""
-
-    text: int
-    ids: npt.NDArray[np.int64]
-    window: Window
-    length: int
-
-    @property
-    def take(self) -> slice:
-        return self.window.used(self.length)
-
-    @property
-    def tokens(self) -> slice:
-        """As `take`, without [CLS] and [SEP]."""
-        return slice(self.window.take_start - self.window.start + 1, self.window.take_stop - self.window.start + 1)
 
 
 class Encoder:
@@ -160,9 +131,9 @@ class Encoder:
         write_check(self.folder, figures)
         return quantized
 
-    def sequences(self, texts: Sequence[str]) -> list[npt.NDArray[np.int64]]:
+    def sequences(self, texts: Sequence[str]) -> list[Ints]:
         """What of `texts` goes through the model: ids of each window, between [CLS] and [SEP]."""
-        return [piece.ids for piece in self._pieces_of(self.tokenizer.encode_batch(texts))]
+        return [piece.ids for ids in self.tokenizer.encode_batch(texts) for piece in self._windows(ids)]
 
     def untrained(self, seed: int) -> "Encoder":
         """The same shape and tokenizer with random weights: what training has to beat."""
@@ -184,27 +155,29 @@ class Encoder:
             ConfigError: another `pooling`.
             DataError: one string instead of several.
         """
+        require_list(texts)
+        vectors = run(self.states, self.embedding_jobs(texts, pooling), batch_tokens, progress)
+        return np.array(vectors, np.float32).reshape(len(texts), self.model.config.hidden_size)
+
+    def embedding_jobs(self, texts: Sequence[str], pooling: Pooling | None = None) -> list[Job[Floats]]:
+        """What `encode` asks of the model for each text; the answers are vectors (hidden,).
+
+        Raises:
+            ConfigError: another `pooling`.
+        """
         pooling = pooling or self.pooling
         if pooling not in get_args(Pooling):
             raise ConfigError(f"pooling {pooling!r} is none of {', '.join(get_args(Pooling))}.")
-        require_list(texts)
-        sums = np.zeros((len(texts), self.model.config.hidden_size), dtype=np.float64)
-        counts = np.zeros((len(texts), 1))
-        for piece, hidden in self._read(self.tokenizer.encode_batch(texts), batch_tokens, progress):
-            if pooling == "mean":
-                sums[piece.text] += hidden[piece.take].sum(0, dtype=np.float64)
-                counts[piece.text] += len(hidden[piece.take])
-            elif piece.take.start == 0:
-                sums[piece.text], counts[piece.text] = hidden[0], 1
-        return (sums / np.maximum(counts, 1)).astype(np.float32)
+        pieces = [self._windows(ids) for ids in self.tokenizer.encode_batch(texts)]
+        if pooling == "cls":
+            return [Job(some, lambda _, states: states[0].copy(), lambda kept: kept[0]) for some in pieces]
+        return [mean(some, np.float64) for some in pieces]
 
     def encode_tokens(self, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS, progress: Progress = silent) -> list[TokenVectors]:
         """The state of every token of each text, and which characters it stands for; each is taken once, also of a long text."""
         require_list(texts)
         encoded = [self.tokenizer.encode(text) for text in texts]
-        vectors = [np.zeros((len(one.ids), self.model.config.hidden_size), np.float32) for one in encoded]
-        for piece, hidden in self._read([one.ids for one in encoded], batch_tokens, progress):
-            vectors[piece.text][piece.window.take_start : piece.window.take_stop] = hidden[piece.tokens]
+        vectors = run(self.states, [at_places(self._windows(one.ids)) for one in encoded], batch_tokens, progress)
         return [TokenVectors(one.offsets, states) for one, states in zip(encoded, vectors, strict=True)]
 
     def encode_sections(
@@ -240,36 +213,17 @@ class Encoder:
         Raises:
             DataError: no `[MASK]`, or more than one.
         """
-        ids, place = self.masked(text)
-        return self.candidates(self.states([ids])[0][place], top_k)
+        return run(self.states, self.mask_jobs([text], top_k))[0]
 
-    def masked(self, text: str) -> tuple[npt.NDArray[np.int64], int]:
-        """The window of `text` around its one `[MASK]`, between [CLS] and [SEP], and where the mask stands in it.
+    def mask_jobs(self, texts: Sequence[str], top_k: int) -> list[Job[list[Prediction]]]:
+        """What `fill_mask` asks of the model for each text.
 
         Raises:
             ConfigError: the model fills no masks.
-            DataError: no `[MASK]`, or more than one.
+            DataError: see `fill_mask`.
         """
-        _, tokenizer = self._masked_model()
-        ids = tokenizer.encode_masked(text).ids
-        masks = np.flatnonzero(ids == tokenizer.mask_id)
-        if len(masks) != 1:
-            raise DataError(f"the text has {len(masks)} [MASK]. Write exactly one.")
-        position = int(masks[0])
-        window = next(w for w in self._windows(len(ids)) if w.take_start <= position < w.take_stop)
-        return tokenizer.wrap(ids[window.start : window.stop]), position - window.start + 1
-
-    def candidates(self, state: npt.NDArray[np.float32], top_k: int) -> list[Prediction]:
-        """The `top_k` most probable tokens where the model's state is `state` (hidden,), most probable first."""
-        model, tokenizer = self._masked_model()
-        probabilities = self._logits(model, state[None])[0].softmax(0)[
-            : len(tokenizer)
-        ]  # ids beyond the tokenizer's only fill up the matrix
-        best = torch.topk(probabilities, min(top_k, len(probabilities)))
-        return [
-            Prediction(tokenizer.decode([int(index)]).strip(), float(probability))
-            for probability, index in zip(best.values, best.indices, strict=True)
-        ]
+        head = self._masked_head()
+        return [head.job(text, top_k) for text in texts]
 
     def pseudo_perplexity(self, texts: Sequence[str], *, at_once: int = 1, progress: Progress = silent) -> npt.NDArray[np.float64]:
         """How surprising each text is: e to the mean of -log p(token | all others), (len(texts),); NaN for a text without tokens.
@@ -281,57 +235,19 @@ class Encoder:
             ConfigError: the model has no masked-language head.
         """
         require_list(texts)
-        model, tokenizer = self._masked_model()
-        encoded = tokenizer.encode_batch(texts)
-        sums, counts = np.zeros(len(texts)), np.array([len(ids) for ids in encoded])
-        hidden = [one for piece in self._pieces_of(encoded) for one in _hide(piece, at_once)]
-        with progress("Hiding tokens", total=sum(len(piece.ids) for piece, _ in hidden), unit="tokens") as advance:
-            for batch in _batches(hidden, BATCH_TOKENS, lambda one: len(one[0].ids)):
-                masked = [np.where(np.isin(np.arange(len(piece.ids)), places), tokenizer.mask_id, piece.ids) for piece, places in batch]
-                for (piece, places), states in zip(batch, self.states(masked), strict=True):
-                    chances = self._logits(model, states[places])[:, : len(tokenizer)].log_softmax(1)
-                    sums[piece.text] -= float(
-                        chances[torch.arange(len(places)), torch.from_numpy(piece.ids[places])].sum(dtype=torch.float64)
-                    )
-                advance(sum(len(piece.ids) for piece, _ in batch))
-        with np.errstate(invalid="ignore"):
-            found: npt.NDArray[np.float64] = np.exp(sums / counts)
-        return found
+        return self._masked_head().pseudo_perplexity(self.states, texts, at_once, progress)
 
-    def _masked_model(self) -> tuple[ModernBertForMaskedLM, Tokenizer]:
+    def _masked_head(self) -> MaskedHead:
         if not isinstance(self.model, ModernBertForMaskedLM) or not isinstance(self.tokenizer, Tokenizer):
             raise ConfigError("this model is no ModernBERT with a masked-language head. Use one that is.")
-        return self.model, self.tokenizer
-
-    @torch.inference_mode()
-    def _logits(self, model: ModernBertForMaskedLM, states: npt.NDArray[np.float32]) -> torch.Tensor:
-        logits: torch.Tensor = model.decoder(model.head(torch.from_numpy(states).to(self._device)), model.token_embeddings)
-        return logits.float().cpu()
+        return MaskedHead(self.model, self.tokenizer)
 
     @property
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def _windows(self, length: int) -> list[Window]:
-        return windows(length, self.model.config.max_position_embeddings - SPECIAL_TOKENS_PER_SEQUENCE)
-
-    def _pieces_of(self, encoded: Sequence[npt.NDArray[np.int64]]) -> list[_Piece]:
-        """The windows of all texts."""
-        return [
-            _Piece(number, self.tokenizer.wrap(ids[window.start : window.stop]), window, len(ids))
-            for number, ids in enumerate(encoded)
-            for window in self._windows(len(ids))
-        ]
-
-    def _read(
-        self, encoded: Sequence[npt.NDArray[np.int64]], batch_tokens: int, progress: Progress
-    ) -> Iterator[tuple[_Piece, npt.NDArray[np.float32]]]:
-        """Every window and its states."""
-        pieces = self._pieces_of(encoded)
-        with progress("Encoding", total=sum(len(piece.ids) for piece in pieces), unit="tokens") as advance:
-            for batch in _batches(pieces, batch_tokens, lambda piece: len(piece.ids)):
-                yield from zip(batch, self.states([piece.ids for piece in batch]), strict=True)
-                advance(sum(len(piece.ids) for piece in batch))
+    def _windows(self, ids: Ints) -> list[Piece]:
+        return windowed(self.tokenizer, ids, self.model.config.max_position_embeddings)
 
     def _packed(self, pieces: Sequence[npt.NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor, int]:
         lengths = [len(ids) for ids in pieces]
@@ -376,24 +292,3 @@ def _section_vectors(text: str, tokens: TokenVectors) -> list[SectionVector]:
         for (title, start, end), first, last in zip(parts, edges, edges[1:], strict=False)
         if last > first
     ]
-
-
-def _hide(piece: _Piece, at_once: int) -> Iterator[tuple[_Piece, npt.NDArray[np.int64]]]:
-    """The passes in which every token of a window that is used is hidden once, and the places that are hidden in each."""
-    places = np.arange(piece.tokens.start, piece.tokens.stop)
-    passes = -(-len(places) // at_once)
-    return ((piece, places[first::passes]) for first in range(passes))
-
-
-def _batches(items: Sequence[T], max_tokens: int, length: Callable[[T], int]) -> Iterator[list[T]]:
-    """Longest first, so that what does not fit into memory shows at once; one longer than the budget goes alone."""
-    batch: list[T] = []
-    size = 0
-    for item in sorted(items, key=length, reverse=True):
-        if batch and size + length(item) > max_tokens:
-            yield batch
-            batch, size = [], 0
-        batch.append(item)
-        size += length(item)
-    if batch:
-        yield batch

@@ -1,4 +1,4 @@
-"""A text, its words or a second text -> the sequences that go through the model for it -> what a classifier gets of them.
+"""A text, its words or a second text -> the sequences that go through the model for it.
 
 A text that is longer than the model's context goes through in overlapping windows; nothing is cut.
 """
@@ -13,19 +13,17 @@ import numpy.typing as npt
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.inference.windows import windows
 from clinical_modernbert.model.foreign import ForeignTokenizer
-from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import SPECIAL_TOKENS_PER_SEQUENCE, Tokenizer
 
 Ints = npt.NDArray[np.int64]
 AnyTokenizer = Tokenizer | ForeignTokenizer
 States = Callable[[Sequence[Ints]], list[npt.NDArray[np.float32]]]
 """Sequences -> states (tokens, hidden) of each, such as `Encoder.states`."""
-_TOKENS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A sequence of ids, special tokens included.
+    """A sequence of ids, special tokens included. A text's are equally long.
 
     `used` are the tokens that a vector of the text is the mean of; `places` the tokens at which something is decided, which stand in the
     order of the text, over all its pieces.
@@ -34,6 +32,23 @@ class Piece:
     ids: Ints
     used: slice
     places: Ints
+
+    @property
+    def num_used(self) -> int:
+        """Tokens of `used`."""
+        return int(self.used.stop - self.used.start)
+
+
+def windowed(tokenizer: AnyTokenizer, ids: Ints, max_tokens: int) -> list[Piece]:
+    """The windows of a text's `ids`, with a place for each of them, taken once."""
+    return [
+        Piece(
+            tokenizer.wrap(ids[window.start : window.stop]),
+            window.used(len(ids)),
+            np.arange(window.take_start, window.take_stop) - window.start + 1,
+        )
+        for window in windows(len(ids), max_tokens - SPECIAL_TOKENS_PER_SEQUENCE)
+    ]
 
 
 def tagged(tokenizer: AnyTokenizer, text: str, words: Sequence[tuple[int, int]], max_tokens: int) -> list[Piece]:
@@ -59,10 +74,9 @@ def whole(tokenizer: AnyTokenizer, text: str, second: str | None, max_tokens: in
         DataError: both texts of a pair take more than half of the context.
     """
     one, *rest = tokenizer.encode_batch([text] if second is None else [text, second])
-    none = np.zeros(0, np.int64)
     if not rest:
-        found = windows(len(one), max_tokens - SPECIAL_TOKENS_PER_SEQUENCE)
-        return [Piece(tokenizer.wrap(one[w.start : w.stop]), w.used(len(one)), none) for w in found]
+        return windowed(tokenizer, one, max_tokens)
+    none = np.zeros(0, np.int64)
     other, end = rest[0], tokenizer.wrap(none)[-1:]
     room = max_tokens - SPECIAL_TOKENS_PER_SEQUENCE - len(end)
     shorter, longer = sorted((one, other), key=len)
@@ -74,49 +88,3 @@ def whole(tokenizer: AnyTokenizer, text: str, second: str | None, max_tokens: in
         ids = tokenizer.wrap(np.concatenate([part, end, other] if longer is one else [one, end, part]))
         pieces.append(Piece(ids, slice(0, len(ids)), none))
     return pieces
-
-
-@dataclass(frozen=True)
-class Features:
-    """States (decisions, hidden) of all texts; those of text i are `states[offsets[i]:offsets[i + 1]]`."""
-
-    states: npt.NDArray[np.float32]
-    offsets: Ints
-
-    def of(self, chosen: Sequence[int]) -> npt.NDArray[np.float32]:
-        """Those of some texts, one after the other."""
-        return np.concatenate([self.states[self.offsets[number] : self.offsets[number + 1]] for number in chosen])
-
-
-def features(states: States, texts: Sequence[Sequence[Piece]], pooled: bool, progress: Progress = silent) -> Features:
-    """What a classifier gets of each text: the state at each place, or, `pooled`, the mean of the text's tokens."""
-    flat = [(number, piece) for number, pieces in enumerate(texts) for piece in pieces]
-    found: list[list[npt.NDArray[np.float32]]] = [[] for _ in texts]
-    used: list[int] = [0] * len(texts)
-    parts: dict[int, npt.NDArray[np.float32]] = {}
-    with progress("Encoding", total=sum(len(piece.ids) for _, piece in flat), unit="tokens") as advance:
-        for batch in _batches([len(piece.ids) for _, piece in flat]):
-            for place, hidden in zip(batch, states([flat[place][1].ids for place in batch]), strict=True):
-                piece = flat[place][1]
-                parts[place] = hidden[piece.used].sum(0, keepdims=True) if pooled else hidden[piece.places]
-                advance(len(piece.ids))
-    for place, (number, piece) in enumerate(flat):
-        found[number].append(parts[place])
-        used[number] += len(range(*piece.used.indices(len(piece.ids))))
-    joined: list[npt.NDArray[np.float32]] = [np.concatenate(some) for some in found]
-    if pooled:
-        joined = [some.sum(0, keepdims=True) / count for some, count in zip(joined, used, strict=True)]
-    return Features(np.concatenate(joined), np.cumsum([0, *map(len, joined)]))
-
-
-def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Sequences that go through the model together, longest first."""
-    batches: list[list[int]] = []
-    size = _TOKENS_AT_ONCE
-    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
-        if size + lengths[place] > _TOKENS_AT_ONCE:
-            batches.append([])
-            size = 0
-        batches[-1].append(place)
-        size += lengths[place]
-    return batches

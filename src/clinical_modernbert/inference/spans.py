@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 OUTSIDE = "O"
-_WORD = re.compile(r"\w+|[^\w\s]")
+_WORD = re.compile(r"\w[\w\u0300-\u036f]*|[^\w\s]")
+"""An accent that is written as a character of its own belongs to the letter before it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,7 +27,7 @@ class Span:
 
 
 def words_of(text: str) -> list[tuple[int, int]]:
-    """Characters of each word: runs of letters and digits, and every other sign.
+    """Characters of each word: runs of letters with their accents and digits, and every other sign.
 
     Example:
         >>> words_of("5 mg/d")

@@ -11,8 +11,9 @@ import torch
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import spans
 from clinical_modernbert.inference.encoder import Encoder, require_list
+from clinical_modernbert.inference.jobs import Job, Kept, mean, run
 from clinical_modernbert.inference.products import EngineDtype
-from clinical_modernbert.inference.sequences import Piece, features, tagged, whole
+from clinical_modernbert.inference.sequences import tagged, whole
 from clinical_modernbert.inference.spans import Span
 from clinical_modernbert.model import hf
 from clinical_modernbert.model.device import choose_device
@@ -90,22 +91,25 @@ class TaskEncoder(Encoder):
             ConfigError: the model is no tagger.
         """
         require_list(texts)
-        scores = self._scores([self.tag_pieces(text) for text in texts], pooled=False, progress=progress)
-        return [self.spans(text, found) for text, found in zip(texts, scores, strict=True)]
+        return run(self.states, self.tag_jobs(texts), progress=progress)
 
-    def tag_pieces(self, text: str) -> list[Piece]:
-        """The windows of a text, with a place for each of its words.
+    def tag_jobs(self, texts: Sequence[str]) -> list[Job[list[Span]]]:
+        """What `tag` asks of the model for each text; of each window's states the scores of its words are kept.
 
         Raises:
             ConfigError: the model is no tagger.
         """
-        if self._problem_type is not None:
+        if not self.is_tagger:
             raise ConfigError("this model classifies texts and tags nothing. Use classify.")
-        return tagged(self.tokenizer, text, spans.words_of(text), self._max_tokens)
+        return [self._tag_job(text) for text in texts]
 
-    def spans(self, text: str, scores: npt.NDArray[np.float64]) -> list[Span]:
-        """The spans that the scores (words, outputs) of a text's words mark, with their probabilities."""
-        return spans.decode(scores, self.labels, spans.words_of(text))
+    def _tag_job(self, text: str) -> Job[list[Span]]:
+        words = spans.words_of(text)
+        return Job(
+            tagged(self.tokenizer, text, words, self._max_tokens),
+            lambda piece, states: self._classified(states[piece.places]),
+            lambda kept: spans.decode(np.concatenate(kept).astype(np.float64), self.labels, words),
+        )
 
     def classify(self, texts: Sequence[str], second: Sequence[str] | None = None, *, progress: Progress = silent) -> list[dict[str, float]]:
         """Label -> probability for each text, or for each pair with `second`, the most probable first; of a regression its value.
@@ -116,22 +120,27 @@ class TaskEncoder(Encoder):
         require_list(texts)
         if second is not None and len(second) != len(texts):
             raise ConfigError(f"{len(texts)} texts and {len(second)} second ones make no pairs. Give a second one for each.")
-        others: Sequence[str | None] = [None] * len(texts) if second is None else second
-        pieces = [self.text_pieces(text, other) for text, other in zip(texts, others, strict=True)]
-        return self.named(np.concatenate([np.zeros((0, len(self.labels))), *self._scores(pieces, pooled=True, progress=progress)]))
+        pairs = [(text,) for text in texts] if second is None else list(zip(texts, second, strict=True))
+        scores = run(self.states, self.score_jobs(pairs), progress=progress)
+        return self.named(np.array(scores).reshape(-1, len(self.labels)))
 
-    def text_pieces(self, text: str, second: str | None = None) -> list[Piece]:
-        """The windows of a text, or of a pair, to classify.
+    def score_jobs(self, texts: Sequence[Sequence[str]]) -> list[Job[npt.NDArray[np.float64]]]:
+        """What `classify` asks of the model for each text, or pair of texts; the answers are scores (outputs,), which `named` reads.
 
         Raises:
             ConfigError: the model is a tagger, or classifies pairs where one text is given, or the other way round.
+            DataError: both texts of a pair take more than half of the context.
         """
-        if self._problem_type is None:
+        if self.is_tagger:
             raise ConfigError("this model tags words and classifies no texts. Use tag.")
+        return [self._score_job(*some) for some in texts]
+
+    def _score_job(self, text: str, second: str | None = None) -> Job[npt.NDArray[np.float64]]:
         if self._of_pairs not in (None, second is not None):
             wanted, remedy = ("pairs of texts", "a second one for each") if self._of_pairs else ("single texts", "no second ones")
             raise ConfigError(f"this model classifies {wanted}. Give {remedy}.")
-        return whole(self.tokenizer, text, second, self._max_tokens)
+        made = mean(whole(self.tokenizer, text, second, self._max_tokens), np.float32)
+        return Job(made.pieces, made.keep, lambda kept: self._classified(made.answer(kept)[None])[0].astype(np.float64))
 
     def named(self, scores: npt.NDArray[np.float64]) -> list[dict[str, float]]:
         """Label -> probability for each row of scores (N, outputs), the most probable first; of a regression its value."""
@@ -143,20 +152,11 @@ class TaskEncoder(Encoder):
         named = ({label: float(value) for label, value in zip(self.labels, row, strict=True)} for row in found)
         return [dict(sorted(row.items(), key=lambda item: -item[1])) for row in named]
 
-    def _masked_model(self) -> NoReturn:
+    def _masked_head(self) -> NoReturn:
         raise ConfigError("this model was fine-tuned for a task and fills no masks. Use the model that it was made from.")
 
-    def _scores(self, pieces: Sequence[Sequence[Piece]], pooled: bool, progress: Progress) -> list[npt.NDArray[np.float64]]:
-        if not pieces:
-            return []
-        if not pooled:  # scores of a word are all that is kept of it
-            found = features(lambda some: [self.scores(states) for states in self.states(some)], pieces, pooled, progress)
-            return np.split(found.states.astype(np.float64), found.offsets[1:-1])
-        found = features(self.states, pieces, pooled, progress)
-        return np.split(self.scores(found.states).astype(np.float64), found.offsets[1:-1])
-
     @torch.inference_mode()
-    def scores(self, states: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _classified(self, states: Kept) -> npt.NDArray[np.float32]:
         """What the classifier makes of states: (N, hidden) -> (N, outputs)."""
         scores: npt.NDArray[np.float32] = self._task.classify(torch.from_numpy(states).to(self._device)).float().cpu().numpy()
         return scores

@@ -5,7 +5,6 @@ Weights come from safetensors, nothing is fetched, no code of the folder runs. P
 
 # T tokens in the packed row, S documents, L slots of the longest, D hidden
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,12 +139,13 @@ def pooling_of(folder: Path) -> Literal["mean", "cls"] | None:
 
     Raises:
         ConfigError: it pools in another way.
+        CheckpointError: its file is damaged.
     """
     path = folder / "1_Pooling" / "config.json"
     if not path.is_file():
         return None
-    said = json.loads(path.read_text(encoding="utf-8"))
-    booleans = [name for name, on in said.items() if on is True and name.startswith("pooling_mode_")]
+    said = hf.read_json(path)
+    booleans: list[Any] = [name for name, on in said.items() if on is True and name.startswith("pooling_mode_")]
     chosen = booleans or [said.get("pooling_mode")]
     if chosen in (["mean"], ["pooling_mode_mean_tokens"]):
         return "mean"

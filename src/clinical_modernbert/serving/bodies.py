@@ -120,11 +120,12 @@ class TagRequest(Body):
 
 
 class TaggedSpan(Body):
-    """Characters [start, end) of a text, counted as Unicode code points."""
+    """Characters [start, end) of a text, counted as Unicode code points, and the probability that the model gives them."""
 
     start: int
     end: int
     label: str
+    score: float
     text: str
 
 

@@ -8,12 +8,11 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from clinical_modernbert.errors import ConfigError
-from clinical_modernbert.inference import Encoder, Index, Span, TaskEncoder, jobs
+from clinical_modernbert.inference import Encoder, Index, Pooling, TaskEncoder
 from clinical_modernbert.inference.encoder import unit
-from clinical_modernbert.inference.jobs import Job
+from clinical_modernbert.inference.jobs import Floats, Job
 from clinical_modernbert.model import ModernBertForMaskedLM
 from clinical_modernbert.serving import bodies
 from clinical_modernbert.serving.batcher import Batcher
@@ -21,8 +20,7 @@ from clinical_modernbert.serving.records import Record
 from clinical_modernbert.serving.refusal import RefusedError
 from clinical_modernbert.serving.settings import ServingSettings
 
-Item = TypeVar("Item")
-Floats = npt.NDArray[np.float32]
+T = TypeVar("T")
 
 
 class Service:
@@ -50,7 +48,7 @@ class Service:
 
     async def embeddings(self, body: bodies.EmbeddingsRequest, record: Record) -> Any:
         """OpenAI's embeddings, of length 1."""
-        vectors = unit(np.array(await self._vectors(listed(body.input), record)))
+        vectors = unit(await self._vectors(listed(body.input), record))
         spelled = [
             base64.b64encode(row.astype("<f4").tobytes()).decode() if body.encoding_format == "base64" else row.tolist() for row in vectors
         ]
@@ -60,7 +58,7 @@ class Service:
 
     async def embed(self, body: bodies.EmbedRequest, record: Record) -> Any:
         """A list of vectors."""
-        vectors = np.array(await self._vectors(listed(body.inputs), record))
+        vectors = await self._vectors(listed(body.inputs), record)
         return (unit(vectors) if body.normalize else vectors).tolist()
 
     async def predict(self, body: bodies.PredictRequest, record: Record) -> Any:
@@ -68,7 +66,7 @@ class Service:
         task = self._task()
         one = isinstance(body.inputs, str) or isinstance(body.inputs[0], str)
         pairs: Any = [[body.inputs] if isinstance(body.inputs, str) else body.inputs] if one else body.inputs
-        scores = np.array(await self._answers(pairs, lambda pair: jobs.scoring(task, *pair), record))
+        scores = np.array(await self._answers(len(pairs), lambda: task.score_jobs(pairs), record))
         named = [dict(zip(task.labels, row, strict=True)) for row in scores.tolist()] if body.raw_scores else task.named(scores)
         ranked = [sorted(row.items(), key=lambda item: -item[1]) for row in named]
         found = [[{"label": label, "score": score} for label, score in row] for row in ranked]
@@ -79,7 +77,8 @@ class Service:
         task = self._task()
         if len(task.labels) > 2:
             raise ConfigError(f"this model has {len(task.labels)} labels and ranks nothing. Load a classifier of pairs with two.")
-        found = np.array(await self._answers(body.texts, lambda text: jobs.scoring(task, body.query, text), record))
+        pairs = [(body.query, text) for text in body.texts]
+        found = np.array(await self._answers(len(pairs), lambda: task.score_jobs(pairs), record))
         scores = found[:, -1] - (found[:, 0] if len(task.labels) == 2 else 0)
         if not body.raw_scores:
             scores = 1 / (1 + np.exp(-scores))
@@ -91,13 +90,14 @@ class Service:
         if not isinstance(self._encoder, TaskEncoder):
             raise ConfigError("this model has no head for tags. Load one of cmbert finetune --task ner.")
         task, texts = self._encoder, listed(body.inputs)
-        found: list[list[Span]] = await self._answers(texts, lambda text: jobs.tagging(task, text), record)
+        found = await self._answers(len(texts), lambda: task.tag_jobs(texts), record)
         spans = [[asdict(span) | {"text": text[span.start : span.end]} for span in some] for text, some in zip(texts, found, strict=True)]
         return spans[0] if isinstance(body.inputs, str) else spans
 
     async def fill_mask(self, body: bodies.FillMaskRequest, record: Record) -> Any:
         """Candidates for the mask of a text, or of each of a list."""
-        found = await self._answers(listed(body.inputs), lambda text: jobs.masked(self._encoder, text, body.top_k), record)
+        texts = listed(body.inputs)
+        found = await self._answers(len(texts), lambda: self._encoder.mask_jobs(texts, body.top_k), record)
         spelled = [[asdict(candidate) for candidate in some] for some in found]
         return spelled[0] if isinstance(body.inputs, str) else spelled
 
@@ -106,7 +106,7 @@ class Service:
         index = self._index
         if index is None:
             raise ConfigError("no index is loaded. Start cmbert serve with --index.")
-        vectors = np.array(await self._answers([body.query], lambda text: jobs.embedding(self._encoder, text, index.pooling), record))
+        vectors = await self._vectors([body.query], record, index.pooling)
         (hits,) = await self._aside(lambda: index.nearest(vectors, body.top_k))
         return [asdict(hit) for hit in hits]
 
@@ -120,22 +120,22 @@ class Service:
             raise ConfigError("this model has no head for labels of texts. Load one of cmbert finetune --task classify, or pairs.")
         return self._encoder
 
-    async def _vectors(self, texts: Sequence[str], record: Record) -> list[Floats]:
-        return await self._answers(texts, lambda text: jobs.embedding(self._encoder, text), record)
+    async def _vectors(self, texts: Sequence[str], record: Record, pooling: Pooling | None = None) -> Floats:
+        return np.array(await self._answers(len(texts), lambda: self._encoder.embedding_jobs(texts, pooling), record))
 
-    async def _answers(self, items: Sequence[Item], job: Callable[[Item], Job[Any]], record: Record) -> list[Any]:
-        """What the model says of each item; the tokenizer has a thread of its own."""
+    async def _answers(self, items: int, jobs: Callable[[], list[Job[T]]], record: Record) -> list[T]:
+        """What the model says of so many items; the tokenizer has a thread of its own."""
         limits = self._settings
-        record.items = len(items)
-        if len(items) > limits.max_items:
-            raise RefusedError(413, f"{len(items)} texts, at most {limits.max_items} are taken. Send fewer at once.")
-        made = await self._aside(lambda: [job(item) for item in items])
+        record.items = items
+        if items > limits.max_items:
+            raise RefusedError(413, f"{items} texts, at most {limits.max_items} are taken. Send fewer at once.")
+        made = await self._aside(jobs)
         record.tokens = sum(one.num_tokens for one in made)
         if record.tokens > limits.max_tokens:
             raise RefusedError(413, f"{record.tokens} tokens, at most {limits.max_tokens} are taken. Send fewer at once.")
         return await self._batcher.submit(made)
 
-    def _aside(self, work: Callable[[], Item]) -> Awaitable[Item]:
+    def _aside(self, work: Callable[[], T]) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._tokenizing, work)
 
 

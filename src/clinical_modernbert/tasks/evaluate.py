@@ -10,7 +10,7 @@ from pydantic import Field
 
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import BagOfEmbeddings, Encoder
-from clinical_modernbert.inference.sequences import Features, features
+from clinical_modernbert.inference.jobs import Features, features
 from clinical_modernbert.model.task_model import TaskModel
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.settings import Settings

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from clinical_modernbert.inference.sequences import Features
+from clinical_modernbert.inference.jobs import Features
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.settings import Settings
 from clinical_modernbert.tasks.card import Metric
