@@ -188,7 +188,7 @@ class Encoder:
         if pooling not in get_args(Pooling):
             raise ConfigError(f"pooling {pooling!r} is none of {', '.join(get_args(Pooling))}.")
         require_list(texts)
-        sums = np.zeros((len(texts), self.model.config.hidden_size), dtype=np.float64)
+        sums = np.zeros((len(texts), self.width), dtype=np.float64)
         counts = np.zeros((len(texts), 1))
         for piece, hidden in self._read(self.tokenizer.encode_batch(texts), batch_tokens, progress):
             if pooling == "mean":
@@ -202,7 +202,7 @@ class Encoder:
         """The state of every token of each text, and which characters it stands for; each is taken once, also of a long text."""
         require_list(texts)
         encoded = [self.tokenizer.encode(text) for text in texts]
-        vectors = [np.zeros((len(one.ids), self.model.config.hidden_size), np.float32) for one in encoded]
+        vectors = [np.zeros((len(one.ids), self.width), np.float32) for one in encoded]
         for piece, hidden in self._read([one.ids for one in encoded], batch_tokens, progress):
             vectors[piece.text][piece.window.take_start : piece.window.take_stop] = hidden[piece.tokens]
         return [TokenVectors(one.offsets, states) for one, states in zip(encoded, vectors, strict=True)]
@@ -333,7 +333,13 @@ class Encoder:
                 yield from zip(batch, self.states([piece.ids for piece in batch]), strict=True)
                 advance(sum(len(piece.ids) for piece in batch))
 
-    def _packed(self, pieces: Sequence[npt.NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor, int]:
+    @property
+    def width(self) -> int:
+        """Numbers in a token's state."""
+        return self.model.config.hidden_size
+
+    def packed(self, pieces: Sequence[npt.NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Sequences side by side as the model takes them: ids, offsets, the longest length."""
         lengths = [len(ids) for ids in pieces]
         cu_seqlens = torch.tensor(np.cumsum([0, *lengths]), dtype=torch.int32, device=self._device)
         return torch.from_numpy(np.concatenate(pieces)).to(self._device), cu_seqlens, max(lengths)
@@ -350,7 +356,7 @@ class Encoder:
             torch.inference_mode(),
             torch.autocast(self._device.type, torch.bfloat16, enabled=self.dtype == "bf16" and self._device.type != "cpu"),
         ):
-            hidden = self._encode(*self._packed(sequences)).float().cpu().numpy()
+            hidden = self._encode(*self.packed(sequences)).float().cpu().numpy()
         return np.split(hidden, np.cumsum([len(ids) for ids in sequences])[:-1])
 
 
