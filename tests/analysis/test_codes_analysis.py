@@ -125,7 +125,9 @@ def test_hcpcs_codes_nest_by_chapter_and_number(shared_data):
     chapters: dict[str, set[str]] = {}
     for concept in hcpcs.concepts:
         chapters.setdefault(concept.family, set()).add(concept.chapter)
-    assert {family for family, found in chapters.items() if len(found) > 1} == {"J84"}  # J8498 is the last of the other drugs, J8499 the first oral one
+    assert {family for family, found in chapters.items() if len(found) > 1} == {
+        "J84"
+    }  # J8498 is the last of the other drugs, J8499 the first oral one
 
 
 def test_distance_in_the_hierarchy_counts_steps():

@@ -1,6 +1,6 @@
 """A model at work, layer by layer, on packed rows: what `Encoder` runs through on the way to its answer."""
 
-# T tokens in the packed row, D hidden, N heads, H head width
+# T tokens in the packed row, Q of them that ask, D hidden, N heads, H head width
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ class Step:
     """One layer at work: its queries, keys and values (T, 3, N, H), not yet rotated, and the states (T, D) that leave it."""
 
     layer: int
-    qkv_T3NH: Tensor
-    out_TD: Tensor
+    qkv: Tensor
+    out: Tensor
 
 
 def steps(model: ModernBertModel, input_ids_T: Tensor, cu_seqlens: Tensor, max_seqlen: int) -> Iterator[Step]:
@@ -51,13 +51,13 @@ def steps(model: ModernBertModel, input_ids_T: Tensor, cu_seqlens: Tensor, max_s
         yield Step(number, qkv_T3NH, x_TD)
 
 
-def attention_weights(model: ModernBertModel, input_ids_T: Tensor) -> Iterator[Tensor]:
-    """(N, T, T) of each layer on one document: how much each token attends every other one. Memory grows with the square of T."""
+def attention_weights(model: ModernBertModel, input_ids_T: Tensor, queries_Q: Tensor | None = None) -> Iterator[Tensor]:
+    """(N, Q, T) of each layer on one document: how much the tokens `queries_Q`, all where None, attend every token of it."""
     offsets = torch.tensor([0, len(input_ids_T)], dtype=torch.int32)
     row = PackedRow.of(offsets, len(input_ids_T), len(input_ids_T), input_ids_T.device)
     explicit = ReferenceAttention(row, model.config, model.embeddings.tok_embeddings.weight.dtype)
     for step in steps(model, input_ids_T, offsets, len(input_ids_T)):
-        yield explicit.weights(step.qkv_T3NH, model.config.is_global(step.layer))
+        yield explicit.weights(step.qkv, model.config.is_global(step.layer), queries_Q)
 
 
 def layer_states(encoder: Encoder, sequences: Sequence[npt.NDArray[np.int64]]) -> list[Tensor]:
@@ -70,7 +70,7 @@ def layer_states(encoder: Encoder, sequences: Sequence[npt.NDArray[np.int64]]) -
         if isinstance(encoder.model, ForeignModel):
             return encoder.model.layers(*packed)
         model = encoder.model.model
-        *before, last = (step.out_TD for step in steps(model, *packed))
+        *before, last = (step.out for step in steps(model, *packed))
         return [model.embeddings(packed[0]), *before, model.final_norm(last)]
 
 

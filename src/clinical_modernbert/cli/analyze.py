@@ -49,6 +49,27 @@ def codes(
     _report(subject, ["codes"], output, overwrite, as_json)
 
 
+@app.command()
+def weights(
+    model: Model,
+    output: Output,
+    references: References = None,
+    corpus: CorpusFolder = None,
+    seed: Seed = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Show what training changed in each layer: distances, spectra, attention, embeddings, likeness, beside random restarts.
+
+    The first reference of the model's shape is taken for its start weights; without one random weights stand in for them.
+
+    Example: cmbert analyze weights model/ --reference first-model/ --corpus corpus/ -o report/
+    """
+    subject = _subject(model, references, corpus, None, None, seed, device)
+    _report(subject, ["weights"], output, overwrite, as_json)
+
+
 @app.command(name="all")
 def everything(
     model: Model,

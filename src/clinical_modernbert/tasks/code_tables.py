@@ -10,7 +10,6 @@ from clinical_modernbert.errors import DataError
 from clinical_modernbert.sources import Codes, Document
 from clinical_modernbert.sources.codes.entry import concept_id
 
-
 _SPELLED: Mapping[str, tuple[int, int]] = MappingProxyType({"ICD-10-PCS": (2, 3), "HCPCS": (3, 3)})
 """Systems whose codes spell their place without a dot -> characters of the first step below the chapter, characters of the family.
 
