@@ -6,20 +6,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clinical_modernbert.analysis.statistics import Estimate
+from clinical_modernbert.analysis.curves import mark_global
 from clinical_modernbert.analysis.weights.matrices import MATRICES
 from clinical_modernbert.export.page import axes
 
 Floats = npt.NDArray[np.float64]
 
 _OURS, _CHANCE = "#1f6f8b", "0.45"
-_COLOURS = (_OURS, _CHANCE, "#b5651d", "#6b4c9a", "#3c7a3c", "#a03050")
 
 
 def matrix_curves(title: str, y_label: str, model: Floats, chance: Sequence[Floats], is_global: Sequence[bool], chance_name: str) -> Any:
     """(layers, matrices) of the model, a dot each and a line for their mean, over the range of the same mean by chance."""
     drawn, found = axes(title, "layer", y_label)
-    _mark_global(found, is_global)
+    mark_global(found, is_global)
     at = np.arange(len(model))
     for column, name in enumerate(MATRICES):
         found.plot(at, model[:, column], marker="ov^<>sd"[column], ls="none", ms=4, alpha=0.55, color=_OURS, label=name)
@@ -27,20 +26,6 @@ def matrix_curves(title: str, y_label: str, model: Floats, chance: Sequence[Floa
     means = np.array([one.mean(1) for one in chance])
     found.fill_between(at, means.min(0), means.max(0), color=_CHANCE, alpha=0.35, lw=2, label=chance_name)
     found.legend(fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5))
-    return drawn
-
-
-def estimate_curves(title: str, x_label: str, y_label: str, of: Mapping[str, Sequence[Estimate]], is_global: Sequence[bool] = ()) -> Any:
-    """Estimates by layer, a curve for each name, with their intervals."""
-    drawn, found = axes(title, x_label, y_label)
-    _mark_global(found, is_global)
-    for number, (name, estimates) in enumerate(of.items()):
-        values = np.array([one.value for one in estimates])
-        ends = np.array([one.interval for one in estimates]).T
-        at = np.arange(len(values)) + 0.06 * number
-        errors = np.abs(ends - values)
-        found.errorbar(at, values, errors, color=_COLOURS[number % len(_COLOURS)], lw=1.6, marker="o", ms=4, capsize=2, label=name)
-    found.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return drawn
 
 
@@ -92,10 +77,3 @@ def heat_maps(of: Mapping[str, Floats], label: str) -> Any:
                 panel.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6, color="white" if value > 0.6 else "black")
     drawn.colorbar(shown, ax=panels, shrink=0.8)
     return drawn
-
-
-def _mark_global(found: Any, is_global: Sequence[bool]) -> None:
-    """A shade behind each global layer."""
-    for number, layer in enumerate(number for number, marked in enumerate(is_global) if marked):
-        found.axvspan(layer - 0.4, layer + 0.4, color="0.93", lw=0, label="global layers" if not number else None)
-    found.xaxis.get_major_locator().set_params(integer=True)

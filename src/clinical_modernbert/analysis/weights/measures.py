@@ -17,7 +17,7 @@ from clinical_modernbert.analysis.weights.matrices import Apart, Decomposed
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.model.encoder import ModernBertModel
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
-from clinical_modernbert.progress import Progress
+from clinical_modernbert.progress import Progress, titled
 
 Floats = npt.NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def measure_attention(material: Material, seed: int, progress: Progress) -> dict
         compared[material.start_name] = [material.start]
     documents = material.documents
     return {
-        name: averaged([by_layer(attended(one, documents, seed, _titled(progress, name)), seed) for one in encoders])
+        name: averaged([by_layer(attended(one, documents, seed, titled(progress, name)), seed) for one in encoders])
         for name, encoders in compared.items()
     }
 
@@ -117,7 +117,7 @@ def measure_geometry(material: Material, seed: int, progress: Progress) -> Geome
     draws = draw(len(places), seed)
 
     def grams(encoder: Encoder, name: str) -> list[similarity.Gram]:
-        states = similarity.states_at(AllLayers(encoder), material.texts, places, _titled(progress, name))
+        states = similarity.states_at(AllLayers(encoder), material.texts, places, titled(progress, name))
         return [similarity.Gram.of(of_layer, document) for of_layer in states]
 
     def at_equal_depth(one: Sequence[similarity.Gram], other: Sequence[similarity.Gram]) -> list[Estimate]:
@@ -137,7 +137,3 @@ def measure_geometry(material: Material, seed: int, progress: Progress) -> Geome
 
 def _within(grams: Sequence[similarity.Gram]) -> Floats:
     return np.array([[float((one.products * other.products).sum()) for other in grams] for one in grams])
-
-
-def _titled(progress: Progress, name: str) -> Progress:
-    return lambda description, total=None, unit="", before=0: progress(f"{description} ({name})", total, unit, before)

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clinical_modernbert.analysis.section import Finding, Plot, Section, Table, plain
+from clinical_modernbert.analysis.curves import estimate_curves
+from clinical_modernbert.analysis.section import Finding, Plot, Section, Table, listed, plain
 from clinical_modernbert.analysis.statistics import Estimate
 from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, Subject
 from clinical_modernbert.analysis.weights import figures, measures
@@ -95,14 +96,14 @@ def metrics(
         "spectra_of_restarts": {
             name: matrices.restarts_spectra[:, column].mean(0).round(4).tolist() for column, name in enumerate(MATRICES)
         },
-        "attention": {who: {name: _by_number(of) for name, of in found.items()} for who, found in attention.items()},
+        "attention": {who: {name: listed(of) for name, of in found.items()} for who, found in attention.items()},
         "drift": {
             who: {"clinical_words": len(one.of_clinical), "common_words": len(one.of_common)}
             | plain({"clinical": one.clinical, "common": one.common, "difference": one.difference})
             for who, one in drift.items()
         },
         "cka_within": {MODEL: geometry.within.round(4).tolist(), UNTRAINED: geometry.restarts_within.round(4).tolist()},
-        "cka_between": {pair: _by_number(of) for pair, of in geometry.between.items()},
+        "cka_between": {pair: listed(of) for pair, of in geometry.between.items()},
     }
 
 
@@ -114,10 +115,6 @@ def _range(several: Sequence[Floats]) -> dict[str, list[float]]:
     """The mean over matrices by layer: the lowest and the highest of the restarts."""
     means = np.array([one.mean(1) for one in several])
     return {"lowest": means.min(0).round(4).tolist(), "highest": means.max(0).round(4).tolist()}
-
-
-def _by_number(estimates: Sequence[Estimate]) -> list[dict[str, float]]:
-    return list(plain({str(number): one for number, one in enumerate(estimates)}).values())
 
 
 def distance_finding(found: Matrices, is_global: Sequence[bool], material: Material) -> Finding:
@@ -202,7 +199,8 @@ def attention_finding(attention: Mapping[str, Mapping[str, Sequence[Estimate]]],
         tables=[Table(["layer", *of], rows)],
         plots=[
             Plot(
-                f"weights-attention-{name.replace('_', '-')}", figures.estimate_curves(what, "layer", name.replace("_", " "), of, is_global)
+                f"weights-attention-{name.replace('_', '-')}",
+                estimate_curves(what, "layer", name.replace("_", " "), of, is_global=is_global),
             )
         ],
     )
@@ -266,7 +264,7 @@ def between_finding(geometry: Geometry) -> Finding:
     said = "; ".join(f"{pair} {one.value:.2f} ({one.interval[0]:.2f} to {one.interval[1]:.2f})" for pair, one in last.items())
     number = len(next(iter(geometry.between.values())))
     rows = [[_state_name(state), *(of[state] for of in geometry.between.values())] for state in range(number)]
-    drawn = figures.estimate_curves("States of two models at equal depth", "state after layer", "linear CKA", geometry.between)
+    drawn = estimate_curves("States of two models at equal depth", "state after layer", "linear CKA", geometry.between)
     return Finding(
         "Likeness of the states of models (linear CKA)",
         f"CKA of the last states: {said}.",
