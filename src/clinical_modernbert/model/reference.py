@@ -35,7 +35,8 @@ class ReferenceAttention:
         if queries_Q is not None:
             q_NTH, seen_TT = q_NTH[:, queries_Q], seen_TT[queries_Q]
         scores_NQT = q_NTH @ k_NTH.mT * q_NTH.shape[-1] ** -0.5
-        return scores_NQT.masked_fill(~seen_TT, float("-inf")).softmax(-1)
+        weights_NQT: Tensor = scores_NQT.masked_fill(~seen_TT, float("-inf")).softmax(-1)
+        return weights_NQT
 
 
 def _gather(weights_NTT: Tensor, qkv_T3NH: Tensor) -> Tensor:

@@ -205,7 +205,8 @@ class Questions:
 
 
 def _cosines(unit_vectors: Vectors, pairs: npt.NDArray[np.int64]) -> statistics.Floats:
-    return np.einsum("pd,pd->p", unit_vectors[pairs[:, 0]], unit_vectors[pairs[:, 1]]).astype(np.float64)
+    found: statistics.Floats = np.einsum("pd,pd->p", unit_vectors[pairs[:, 0]], unit_vectors[pairs[:, 1]]).astype(np.float64)
+    return found
 
 
 def tsne(vectors: Vectors, seed: int) -> npt.NDArray[np.float64]:

@@ -6,7 +6,7 @@ from clinical_modernbert.analysis.codes.answers import FIGURES
 from clinical_modernbert.analysis.codes.by_layer import LayerFindings
 from clinical_modernbert.analysis.curves import estimate_curves
 from clinical_modernbert.analysis.layers import POOLINGS
-from clinical_modernbert.analysis.section import Finding, Plot, Table, listed
+from clinical_modernbert.analysis.section import Cell, Finding, Plot, Table, listed
 from clinical_modernbert.analysis.subject import MODEL, UNTRAINED
 
 
@@ -16,7 +16,7 @@ def layer_finding(found: LayerFindings) -> Finding:
     for key, of in found.figures.items():
         head = ["state after", *(f"{who}: {pooling}" for who in (MODEL, UNTRAINED) for pooling in POOLINGS)]
         number = len(of[MODEL][POOLINGS[0]])
-        rows = [
+        rows: list[list[Cell]] = [
             [state_name(state), *(of[who][pooling][state] for who in (MODEL, UNTRAINED) for pooling in POOLINGS)] for state in range(number)
         ]
         tables.append(Table(head, rows, f"{FIGURES[key]}; {found.sampled:,} codes. Untrained: mean of three seeds."))

@@ -54,7 +54,7 @@ def codes(subject: Subject, progress: Progress) -> Section:
     return codes_section(
         [analyze_codes(table, compared, **how, progress=progress) for table in tables],
         [analyze_layers(table, subject.encoder, limit=limit, seed=subject.seed, progress=progress) for table in tables],
-        align(*both, compared, gem=gem, limit=limit, seed=subject.seed, progress=progress) if len(both) == 2 else None,
+        align(both[0], both[1], compared, gem=gem, limit=limit, seed=subject.seed, progress=progress) if len(both) == 2 else None,
     )
 
 

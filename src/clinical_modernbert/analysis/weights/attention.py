@@ -18,13 +18,17 @@ from clinical_modernbert.progress import Progress, silent
 
 Floats = npt.NDArray[np.float64]
 
+Heads = list[Floats]
+"""Of one document: an array over heads for each layer."""
+
 QUERIES = 128
 """Tokens of each document whose attention is looked at, drawn by chance."""
 
 
 def entropy(weights_NQT: Tensor) -> Tensor:
     """(N, Q) in bits: log2 n for weights that n tokens share alike, 0 for one token alone."""
-    return -torch.xlogy(weights_NQT, weights_NQT).sum(-1) / np.log(2)
+    bits_NQ: Tensor = -torch.xlogy(weights_NQT, weights_NQT).sum(-1) / np.log(2)
+    return bits_NQ
 
 
 def relative_entropy(weights_NQT: Tensor, seen_Q: Tensor) -> Tensor:
@@ -63,23 +67,23 @@ def attended(encoder: Encoder, documents: Sequence[npt.NDArray[np.int64]], seed:
     """Look at the attention of each document, ids between [CLS] and [SEP], at `QUERIES` of its tokens."""
     assert isinstance(encoder.model, ModernBertForMaskedLM)
     model, config = encoder.model.model, encoder.model.config
-    found: list[list[list[npt.NDArray[np.float32]]]] = [[], [], []]
+    found: tuple[list[Heads], list[Heads], list[Heads]] = ([], [], [])
     alike: list[list[float]] = []
     with progress("Looking at attention", total=len(documents), unit="documents") as advance:
         for number, ids in enumerate(documents):
             rng = np.random.default_rng([seed, number])
             input_ids_T = torch.from_numpy(ids).to(model.embeddings.tok_embeddings.weight.device)
             queries_Q = torch.from_numpy(np.sort(rng.permutation(len(ids))[:QUERIES])).to(input_ids_T.device)
-            rows: list[list[npt.NDArray[np.float32]]] = [[], [], []]
+            for of_document in found:
+                of_document.append([])
             alike.append([])
             for layer, weights_NQT in enumerate(attention_weights(model, input_ids_T, queries_Q)):
                 reach = len(ids) if config.is_global(layer) else config.local_attention // 2
                 seen_Q = (queries_Q + reach).clamp(max=len(ids) - 1) - (queries_Q - reach).clamp(min=0) + 1
                 measured = (entropy(weights_NQT), relative_entropy(weights_NQT, seen_Q), attended_distance(weights_NQT, queries_Q))
-                for one, of_heads in zip(rows, measured, strict=True):
-                    one.append(of_heads.mean(-1).float().cpu().numpy())
+                for of_document, of_heads in zip(found, measured, strict=True):
+                    of_document[-1].append(of_heads.mean(-1).double().cpu().numpy())
                 alike[-1].append(head_similarity(weights_NQT))
-            for one, of_layers in zip(found, rows, strict=True):
-                one.append(of_layers)
             advance(1)
-    return Attended(*(np.array(one, dtype=np.float64) for one in found), np.array(alike))
+    bits, relative, distance = (np.array(one) for one in found)
+    return Attended(bits, relative, distance, np.array(alike))

@@ -70,15 +70,7 @@ def gather(subject: Subject) -> Material:
         for table in read_tables(source)
         for concept in table.concepts
     ]
-    if subject.corpus:
-        drawn = subject.documents("validation", DOCUMENTS, FEWEST_CHARACTERS) or subject.documents("validation", DOCUMENTS)
-        texts, texts_name = [document.text for document in drawn], "held-out documents of the corpus"
-    else:
-        texts, texts_name = (
-            made_texts(descriptions, subject.seed),
-            "texts made of code descriptions side by side, since no corpus was given",
-        )
-    cut = [text for text in (cut_text(model, text) for text in texts) if text]
+    texts, texts_name = _texts(subject, descriptions)
     return Material(
         model=model,
         start=subject.compared[start_name] if alike else restarts[0],
@@ -86,10 +78,21 @@ def gather(subject: Subject) -> Material:
         start_given=bool(alike),
         restarts=restarts,
         others={name: other for name, other in subject.compared.items() if name != start_name},
-        texts=cut,
+        texts=[cut_text(model, text) for text in texts if text.strip()],
         texts_name=texts_name,
         descriptions=descriptions,
     )
+
+
+def _texts(subject: Subject, descriptions: Sequence[str]) -> tuple[list[str], str]:
+    """Held-out documents, long ones where there are any, else made texts, and what they are called."""
+    why = "no corpus was given"
+    if subject.corpus:
+        drawn = subject.documents("validation", DOCUMENTS, FEWEST_CHARACTERS) or subject.documents("validation", DOCUMENTS)
+        if drawn:
+            return [document.text for document in drawn], "held-out documents of the corpus"
+        why = "the corpus holds out no documents"
+    return made_texts(descriptions, subject.seed), f"texts made of code descriptions side by side, since {why}"
 
 
 def cut_text(encoder: Encoder, text: str) -> str:

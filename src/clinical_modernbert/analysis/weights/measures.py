@@ -90,8 +90,8 @@ def measure_attention(material: Material, seed: int, progress: Progress) -> dict
 
 
 def by_layer(found: Attended, seed: int) -> dict[str, list[Estimate]]:
-    """An estimate of each figure for each layer."""
-    values = {name: getattr(found, name) for name in FIGURES}
+    """An estimate of each figure for each layer; one head alone is like no other."""
+    values = {name: getattr(found, name) for name in FIGURES if not np.isnan(getattr(found, name)).any()}
     of_layers = {name: value.mean(-1) if value.ndim == 3 else value for name, value in values.items()}
     number = len(found.similarity)
     draws, each = draw(number, seed), np.arange(number)
@@ -100,12 +100,14 @@ def by_layer(found: Attended, seed: int) -> dict[str, list[Estimate]]:
 
 def averaged(several: Sequence[dict[str, list[Estimate]]]) -> dict[str, list[Estimate]]:
     """The mean over seeds."""
-    return {name: [average(layer) for layer in zip(*(one[name] for one in several), strict=True)] for name in FIGURES}
+    return {name: [average(layer) for layer in zip(*(one[name] for one in several), strict=True)] for name in several[0]}
 
 
 def measure_drift(material: Material, seed: int) -> dict[str, words.Drift]:
-    """The drift of embeddings from the start, and between two restarts."""
+    """The drift of embeddings from the start, and between two restarts; nothing where too few words are single tokens."""
     chosen = words.Words.of(material.model, material.descriptions)
+    if min(len(chosen.clinical), len(chosen.common)) < words.FEWEST_WORDS:
+        return {}
     tables = [encoder.model.token_embeddings for encoder in (material.model, material.start, *material.restarts[:2])]
     return {MODEL: words.drift(tables[0], tables[1], chosen, seed), UNTRAINED: words.drift(tables[2], tables[3], chosen, seed)}
 

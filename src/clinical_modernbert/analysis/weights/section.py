@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical_modernbert.analysis.curves import estimate_curves
-from clinical_modernbert.analysis.section import Finding, Plot, Section, Table, listed, plain
+from clinical_modernbert.analysis.section import Cell, Finding, Plot, Section, Table, listed, plain
 from clinical_modernbert.analysis.statistics import Estimate
 from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, Subject
 from clinical_modernbert.analysis.weights import figures, measures
@@ -18,6 +18,9 @@ from clinical_modernbert.analysis.weights.words import Drift
 from clinical_modernbert.progress import Progress
 
 Floats = npt.NDArray[np.float64]
+
+SHOWN = ("relative_entropy", "distance", "similarity")
+"""Figures of attention with a finding of their own."""
 
 LIMITS = (
     "Weights that moved far need not have learnt much, nor those that stayed little: rows can be scaled or turned without any effect on "
@@ -44,8 +47,8 @@ def weights(subject: Subject, progress: Progress) -> Section:
             distance_finding(matrices, is_global, material),
             angle_finding(matrices, is_global, material),
             rank_finding(matrices, is_global),
-            *(attention_finding(attention, name, is_global) for name in ("relative_entropy", "distance", "similarity")),
-            drift_finding(drift, material),
+            *(attention_finding(attention, name, is_global) for name in SHOWN if name in attention[MODEL]),
+            *([drift_finding(drift, material)] if drift else []),
             within_finding(geometry),
             between_finding(geometry),
         ],
@@ -169,7 +172,7 @@ def _matrix_finding(
     stem: str, title: str, what: str, reading: str, model: Floats, chance: Sequence[Floats], is_global: Sequence[bool]
 ) -> Finding:
     means = np.array([one.mean(1) for one in chance])
-    rows = [
+    rows: list[list[Cell]] = [
         [_layer_name(layer, is_global), *map(float, row), float(row.mean()), float(means[:, layer].min()), float(means[:, layer].max())]
         for layer, row in enumerate(model)
     ]
@@ -192,7 +195,7 @@ def attention_finding(attention: Mapping[str, Mapping[str, Sequence[Estimate]]],
     ]
     apart = [layer for layer in range(len(is_global)) if _outside(of[MODEL][layer].minus(of[UNTRAINED][layer]))]
     verdict = f"{len(apart)} of {len(is_global)} layers are distinguishable from untrained ones"
-    rows = [[_layer_name(layer, is_global), *(found[layer] for found in of.values())] for layer in range(len(is_global))]
+    rows: list[list[Cell]] = [[_layer_name(layer, is_global), *(found[layer] for found in of.values())] for layer in range(len(is_global))]
     return Finding(
         title=what,
         reading=f"{what}: {', '.join(parts)}; {verdict}.",
@@ -231,7 +234,7 @@ def drift_finding(drift: Mapping[str, Drift], material: Material) -> Finding:
         for who, found in drift.items()
         for kind, values, style in (("clinical", found.of_clinical, "-"), ("common", found.of_common, ":"))
     }
-    rows = [
+    rows: list[list[Cell]] = [
         [who if who != UNTRAINED else "two random starts", found.clinical, found.common, found.difference] for who, found in drift.items()
     ]
     note = (
@@ -263,7 +266,7 @@ def between_finding(geometry: Geometry) -> Finding:
     last = {pair: of[-1] for pair, of in geometry.between.items()}
     said = "; ".join(f"{pair} {one.value:.2f} ({one.interval[0]:.2f} to {one.interval[1]:.2f})" for pair, one in last.items())
     number = len(next(iter(geometry.between.values())))
-    rows = [[_state_name(state), *(of[state] for of in geometry.between.values())] for state in range(number)]
+    rows: list[list[Cell]] = [[_state_name(state), *(of[state] for of in geometry.between.values())] for state in range(number)]
     drawn = estimate_curves("States of two models at equal depth", "state after layer", "linear CKA", geometry.between)
     return Finding(
         "Likeness of the states of models (linear CKA)",

@@ -16,6 +16,9 @@ from clinical_modernbert.tasks.synonym_questions import content_words
 Floats = npt.NDArray[np.float64]
 
 FEWEST_LETTERS = 4
+"""Of a clinical word; shorter ones are mostly abbreviations."""
+FEWEST_WORDS = 20
+"""Of each kind; with fewer an interval would say nothing."""
 
 
 def common_words() -> list[str]:
