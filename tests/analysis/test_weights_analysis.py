@@ -127,6 +127,7 @@ def test_cka_is_that_of_its_paper_and_one_for_what_was_turned_and_scaled(states)
     assert mixed.value == pytest.approx(plain_cka(one, half), abs=1e-4)
     assert unrelated.value == pytest.approx(plain_cka(one, other), abs=1e-4)
     assert unrelated.interval[1] < mixed.interval[0] < mixed.value < mixed.interval[1] < 1
+    assert unrelated.interval[0] < unrelated.value < unrelated.interval[1]  # copies of a document would raise every draw above the value
 
 
 def test_states_are_compared_at_the_same_characters(encoder):

@@ -131,8 +131,10 @@ class Questions:
         self._pairs, self._distance = questions.hierarchy_pairs(sampled, seed)
         self._chapter = np.unique([concept.chapter for concept in sampled], return_inverse=True)[1]
         self._family = np.unique([concept.family for concept in sampled], return_inverse=True)[1]
-        self.texts = [*(concept.name for concept in sampled), *self._retrieval.terms, *self._retrieval.query]
-        ends = np.cumsum([0, len(sampled), len(self._retrieval.terms), len(self._retrieval.query)])
+        self._retrieves = len(self._retrieval.query) >= MIN_QUESTIONS
+        terms, query = (self._retrieval.terms, self._retrieval.query) if self._retrieves else ([], [])
+        self.texts = [*(concept.name for concept in sampled), *terms, *query]
+        ends = np.cumsum([0, len(sampled), len(terms), len(query)])
         self.names, self._terms, self._queries = (slice(start, stop) for start, stop in pairwise(ends))
         sizes = (len(self._same), len(self._other), len(self._pairs), self._family.max() + 1, len(self._retrieval.terms))
         self._draws = [statistics.draw(max(size, 1), seed) for size in sizes]
@@ -170,7 +172,7 @@ class Questions:
         result = {}
         if min(len(self._same), len(self._other)) >= MIN_QUESTIONS:
             result["pair_auc"] = statistics.auc(_cosines(names, self._same), _cosines(names, self._other), same, other)
-        if len(self._retrieval.query) >= MIN_QUESTIONS:
+        if self._retrieves:
             result |= self._retrieve(vectors[self._queries], vectors[self._terms], terms)
         return result
 

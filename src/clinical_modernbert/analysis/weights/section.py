@@ -161,10 +161,11 @@ def _extremes(model: Floats, chance: Sequence[Floats], verb: str, unit: str) -> 
     means, by_chance = model.mean(1), np.array([one.mean(1) for one in chance])
     far, near = int(means.argmax()), int(means.argmin())
     matrix = MATRICES[int(model.mean(0).argmax())]
+    beyond, within = int((means > by_chance.max(0)).sum()), int((means < by_chance.min(0)).sum())
     return (
         f"Layer {far} is farthest {verb} {means[far]:.3g}{unit}, layer {near} is nearest ({means[near]:.3g}{unit}); of the matrices "
         f"{matrix} is farthest ({model.mean(0).max():.3g}{unit}). Two random starts are {by_chance.min():.3g} to {by_chance.max():.3g}"
-        f"{unit} apart."
+        f"{unit} apart: {beyond} of {len(means)} layers are farther from the start than that, {within} nearer."
     )
 
 

@@ -62,8 +62,15 @@ def cka(one: Gram, other: Gram, document: Ints, draws: Floats) -> Estimate:
     `draws` are those of `statistics.draw` over documents.
     """
     cross = _by_document(one.products, other.products, document)
-    together, alone, alike = (np.einsum("nb,bc,nc->n", draws, blocks, draws) for blocks in (cross, one.blocks, other.blocks))
+    together, alone, alike = (_drawn(blocks, draws) for blocks in (cross, one.blocks, other.blocks))
     return Estimate(float(cross.sum() / np.sqrt(one.blocks.sum() * other.blocks.sum())), together / np.sqrt(alone * alike))
+
+
+def _drawn(blocks: Floats, draws: Floats) -> Floats:
+    """The sum of blocks on each draw; a document that was drawn twice is not compared with its own copy, which is like nothing else."""
+    pairs = np.einsum("nb,bc,nc->n", draws, blocks, draws)
+    drawn: Floats = pairs - (draws**2 - draws) @ np.diagonal(blocks)
+    return drawn
 
 
 def _by_document(one: Vectors, other: Vectors, document: Ints) -> Floats:
