@@ -26,3 +26,8 @@ class Progress(Protocol):
 def silent(description: str, total: int | None = None, unit: str = "", before: int = 0) -> Iterator[Callable[[int], None]]:
     """Progress that nobody watches."""
     yield lambda done: None
+
+
+def titled(progress: Progress, name: str) -> Progress:
+    """The same progress, whose lines say whose work it is as well."""
+    return lambda description, total=None, unit="", before=0: progress(f"{description} ({name})", total, unit, before)

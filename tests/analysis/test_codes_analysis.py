@@ -105,6 +105,31 @@ def test_icd_codes_know_their_place_and_their_category(shared_data):
     assert synonym_questions(icd9.concepts).query == []
 
 
+def test_procedure_codes_nest_by_section_body_system_and_operation(shared_data):
+    (pcs,) = read_tables(Codes(shared_data / "codes" / "icd_10_pcs.csv.gz", system="cms-icd10pcs"))
+    bypass = next(concept for concept in pcs.concepts if concept.code == "0016070")
+    assert bypass.path == ("Medical and Surgical", "00", "001", "0016", "00160", "001607", "0016070")
+    assert bypass.family == "001"
+    operations = {concept.family: concept.name.split()[0] for concept in pcs.concepts if concept.chapter == "Medical and Surgical"}
+    assert all(concept.name.startswith(operations[concept.family]) for concept in pcs.concepts if concept.path[1] == "00")
+    assert {len(concept.path) for concept in pcs.concepts} == {7}
+    assert all(concept.chapter for concept in pcs.concepts)
+
+
+def test_hcpcs_codes_nest_by_chapter_and_number(shared_data):
+    (hcpcs,) = read_tables(Codes(shared_data / "codes" / "HCPC2020_ANWEB_w_disclaimer.txt.gz", system="cms-hcpcs"))
+    pump = next(concept for concept in hcpcs.concepts if concept.code == "A4305")
+    assert pump.path == ("Medical and surgical supplies", "A43", "A430", "A4305")
+    assert pump.family == "A43"
+    assert all(concept.chapter for concept in hcpcs.concepts)
+    chapters: dict[str, set[str]] = {}
+    for concept in hcpcs.concepts:
+        chapters.setdefault(concept.family, set()).add(concept.chapter)
+    assert {family for family, found in chapters.items() if len(found) > 1} == {
+        "J84"
+    }  # J8498 is the last of the other drugs, J8499 the first oral one
+
+
 def test_distance_in_the_hierarchy_counts_steps():
     assert questions._distance(("a", "b", "c"), ("a", "b", "c")) == 0
     assert questions._distance(("a", "b", "c"), ("a", "b")) == 1

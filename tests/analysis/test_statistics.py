@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from clinical_modernbert.analysis.statistics import auc, average, clustered_mean, draw, rank_correlation
+from clinical_modernbert.analysis.statistics import auc, average, clustered_mean, draw, rank_correlation, weighted_mean
 
 
 def test_auc_is_that_of_scikit_learn_with_ties():
@@ -41,3 +41,11 @@ def test_ratios_and_means_are_taken_draw_by_draw():
     one, two = clustered_mean(values, group, weights), clustered_mean(2 * values, group, weights)
     assert two.over(one).interval == pytest.approx((2, 2))
     assert average([one, two]).value == pytest.approx(1.5 * one.value)
+
+
+def test_differences_are_taken_draw_by_draw_and_weighted_means_weigh():
+    values, weights = np.random.default_rng(0).random(30), draw(30)
+    one = clustered_mean(values, np.arange(30), weights)
+    assert clustered_mean(values + 2, np.arange(30), weights).minus(one).interval == pytest.approx((2, 2))
+    assert weighted_mean(values, np.ones(30), weights).interval == pytest.approx(one.interval)
+    assert weighted_mean(values, np.arange(30.0), weights).value == pytest.approx(np.average(values, weights=np.arange(30)))

@@ -34,6 +34,16 @@ def test_a_real_encoder_gives_what_transformers_gives():
     np.testing.assert_allclose(encoder.encode(TEXTS), padded_mean(MINILM, TEXTS), atol=1e-5)
 
 
+def test_the_states_of_every_layer_end_in_what_it_encodes():
+    encoder = Encoder.from_pretrained(MINILM, device="cpu")
+    packed = encoder.packed(encoder.sequences(TEXTS))
+    with torch.inference_mode():
+        layers = encoder.model.layers(*packed)
+        torch.testing.assert_close(layers[-1], encoder.model.encode(*packed))
+    assert len(layers) == 7
+    assert (layers[0] - layers[-1]).abs().max() > 0.1
+
+
 def test_meaning_is_nearer_than_spelling():
     vectors = Encoder.from_pretrained(MINILM, device="cpu").encode(["kidney failure", "renal insufficiency", "kidney bean soup"])
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -8,6 +8,7 @@ from clinical_modernbert.analysis.codes.section import codes
 from clinical_modernbert.analysis.report import write_report
 from clinical_modernbert.analysis.section import Section
 from clinical_modernbert.analysis.subject import Subject
+from clinical_modernbert.analysis.weights.section import weights
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.progress import Progress, silent
 
@@ -21,7 +22,7 @@ class Report:
     left_out: Mapping[str, str]
 
 
-SECTIONS: Mapping[str, Callable[[Subject, Progress], Section]] = {"codes": codes}
+SECTIONS: Mapping[str, Callable[[Subject, Progress], Section]] = {"codes": codes, "weights": weights}
 """Name, which is the command as well -> what makes the section; what it misses it says in a ConfigError before it begins."""
 
 

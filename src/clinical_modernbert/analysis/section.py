@@ -87,3 +87,8 @@ def plain(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
         name: {"value": round(one.value, 4), "low": round(one.interval[0], 4), "high": round(one.interval[1], 4)}
         for name, one in estimates.items()
     }
+
+
+def listed(estimates: Sequence[Estimate]) -> list[dict[str, float]]:
+    """Estimates one after the other, such as of layers, as JSON."""
+    return list(plain({str(number): one for number, one in enumerate(estimates)}).values())

@@ -32,6 +32,10 @@ class Estimate:
         """The ratio to `other`, draw by draw."""
         return Estimate(self.value / other.value, self.draws / other.draws)
 
+    def minus(self, other: "Estimate") -> "Estimate":
+        """The difference to `other`, draw by draw."""
+        return Estimate(self.value - other.value, self.draws - other.draws)
+
 
 def average(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of several, such as of one figure under different seeds."""
@@ -49,6 +53,12 @@ def clustered_mean(values: Floats, group: npt.NDArray[np.int64], weights: Floats
     num_groups = weights.shape[1]
     sums, counts = np.bincount(group, values, num_groups), np.bincount(group, minlength=num_groups)
     return Estimate(float(values.mean()), (weights @ sums) / np.maximum(weights @ counts, 1))
+
+
+def weighted_mean(values: Floats, importance: Floats, weights: Floats) -> Estimate:
+    """The mean of `values`, each as important as it is said; single values are drawn."""
+    value = float((values * importance).sum() / importance.sum())
+    return Estimate(value, (weights @ (values * importance)) / np.maximum(weights @ importance, 1e-12))
 
 
 def auc(positive: Floats, negative: Floats, positive_weights: Floats, negative_weights: Floats) -> Estimate:

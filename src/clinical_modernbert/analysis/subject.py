@@ -36,6 +36,7 @@ class Subject:
         references: other models by a short name; the first is what a section compares weights and losses with.
         corpus: what the model was trained on.
         tables: code tables to ask about.
+        gem: CMS's file of equivalence mappings of ICD-9-CM to ICD-10-CM.
         limit: how much of its material a section samples, where it samples.
     """
 
@@ -46,6 +47,7 @@ class Subject:
     limit: int | None = None
     seed: int = 0
     device: str = "auto"
+    gem: Path | None = None
 
     @cached_property
     def encoder(self) -> Encoder:

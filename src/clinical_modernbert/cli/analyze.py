@@ -24,6 +24,10 @@ Tables = Annotated[
     list[str] | None,
     typer.Option("--table", metavar="SYSTEM[=PATH]", help="A code table, as in a corpus file; icd10cm and hpo need no path."),
 ]
+Gem = Annotated[
+    Path | None,
+    typer.Option("--gem", help="CMS's equivalence mappings of ICD-9-CM to ICD-10-CM, such as 2018_I9gem.txt; needs both tables."),
+]
 CorpusFolder = Annotated[Path | None, typer.Option("--corpus", help="The model's corpus.")]
 Sampled = Annotated[int | None, typer.Option("--limit", min=100, help="How much is sampled of what a section asks about.")]
 
@@ -34,6 +38,7 @@ def codes(
     output: Output,
     references: References = None,
     tables: Tables = None,
+    gem: Gem = None,
     corpus: CorpusFolder = None,
     limit: Sampled = None,
     seed: Seed = None,
@@ -45,8 +50,29 @@ def codes(
 
     Example: cmbert analyze codes model/ --reference other-model/ --table icd10cm --table hpo -o report/
     """
-    subject = _subject(model, references, corpus, tables, limit, seed, device)
+    subject = _subject(model, references, corpus, tables, limit, seed, device, gem)
     _report(subject, ["codes"], output, overwrite, as_json)
+
+
+@app.command()
+def weights(
+    model: Model,
+    output: Output,
+    references: References = None,
+    corpus: CorpusFolder = None,
+    seed: Seed = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Show what training changed in each layer: distances, spectra, attention, embeddings, likeness, beside random restarts.
+
+    The first reference of the model's shape is taken for its start weights; without one random weights stand in for them.
+
+    Example: cmbert analyze weights model/ --reference first-model/ --corpus corpus/ -o report/
+    """
+    subject = _subject(model, references, corpus, None, None, seed, device)
+    _report(subject, ["weights"], output, overwrite, as_json)
 
 
 @app.command(name="all")
@@ -55,6 +81,7 @@ def everything(
     output: Output,
     references: References = None,
     tables: Tables = None,
+    gem: Gem = None,
     corpus: CorpusFolder = None,
     limit: Sampled = None,
     seed: Seed = None,
@@ -68,7 +95,7 @@ def everything(
     """
     from clinical_modernbert.analysis import SECTIONS
 
-    subject = _subject(model, references, corpus, tables, limit, seed, device)
+    subject = _subject(model, references, corpus, tables, limit, seed, device, gem)
     _report(subject, list(SECTIONS), output, overwrite, as_json)
 
 
@@ -80,12 +107,12 @@ def _subject(
     limit: int | None,
     seed: int | None,
     device: str | None,
+    gem: Path | None = None,
 ) -> "Subject":
     from clinical_modernbert.analysis.subject import Subject, reference_names
 
-    return Subject(
-        model, reference_names(references or []), corpus, [_source(given) for given in tables or []], limit, seed or 0, device or "auto"
-    )
+    sources = [_source(given) for given in tables or []]
+    return Subject(model, reference_names(references or []), corpus, sources, limit, seed or 0, device or "auto", gem)
 
 
 def _report(subject: "Subject", names: Sequence[str], output: Path, overwrite: bool, as_json: bool) -> None:

@@ -133,7 +133,7 @@ class Encoder:
 
     def sequences(self, texts: Sequence[str]) -> list[Ints]:
         """What of `texts` goes through the model: ids of each window, between [CLS] and [SEP]."""
-        return [piece.ids for ids in self.tokenizer.encode_batch(texts) for piece in self._windows(ids)]
+        return [piece.ids for ids in self.tokenizer.encode_batch(texts) for piece in self.windows(ids)]
 
     def untrained(self, seed: int) -> "Encoder":
         """The same shape and tokenizer with random weights: what training has to beat."""
@@ -157,7 +157,7 @@ class Encoder:
         """
         require_list(texts)
         vectors = run(self.states, self.embedding_jobs(texts, pooling), batch_tokens, progress)
-        return np.array(vectors, np.float32).reshape(len(texts), self.model.config.hidden_size)
+        return np.array(vectors, np.float32).reshape(len(texts), self.width)
 
     def embedding_jobs(self, texts: Sequence[str], pooling: Pooling | None = None) -> list[Job[Floats]]:
         """What `encode` asks of the model for each text; the answers are vectors (hidden,).
@@ -168,7 +168,7 @@ class Encoder:
         pooling = pooling or self.pooling
         if pooling not in get_args(Pooling):
             raise ConfigError(f"pooling {pooling!r} is none of {', '.join(get_args(Pooling))}.")
-        pieces = [self._windows(ids) for ids in self.tokenizer.encode_batch(texts)]
+        pieces = [self.windows(ids) for ids in self.tokenizer.encode_batch(texts)]
         if pooling == "cls":
             return [Job(some, lambda _, states: states[0].copy(), lambda kept: kept[0]) for some in pieces]
         return [mean(some, np.float64) for some in pieces]
@@ -177,7 +177,7 @@ class Encoder:
         """The state of every token of each text, and which characters it stands for; each is taken once, also of a long text."""
         require_list(texts)
         encoded = [self.tokenizer.encode(text) for text in texts]
-        vectors = run(self.states, [at_places(self._windows(one.ids)) for one in encoded], batch_tokens, progress)
+        vectors = run(self.states, [at_places(self.windows(one.ids)) for one in encoded], batch_tokens, progress)
         return [TokenVectors(one.offsets, states) for one, states in zip(encoded, vectors, strict=True)]
 
     def encode_sections(
@@ -246,10 +246,17 @@ class Encoder:
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def _windows(self, ids: Ints) -> list[Piece]:
+    def windows(self, ids: Ints) -> list[Piece]:
+        """What of a text's `ids` goes through the model."""
         return windowed(self.tokenizer, ids, self.model.config.max_position_embeddings)
 
-    def _packed(self, pieces: Sequence[npt.NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor, int]:
+    @property
+    def width(self) -> int:
+        """Numbers in a token's state."""
+        return self.model.config.hidden_size
+
+    def packed(self, pieces: Sequence[npt.NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Sequences side by side as the model takes them: ids, offsets, the longest length."""
         lengths = [len(ids) for ids in pieces]
         cu_seqlens = torch.tensor(np.cumsum([0, *lengths]), dtype=torch.int32, device=self._device)
         return torch.from_numpy(np.concatenate(pieces)).to(self._device), cu_seqlens, max(lengths)
@@ -266,7 +273,7 @@ class Encoder:
             torch.inference_mode(),
             torch.autocast(self._device.type, torch.bfloat16, enabled=self.dtype == "bf16" and self._device.type != "cpu"),
         ):
-            hidden = self._encode(*self._packed(sequences)).float().cpu().numpy()
+            hidden = self._encode(*self.packed(sequences)).float().cpu().numpy()
         return np.split(hidden, np.cumsum([len(ids) for ids in sequences])[:-1])
 
 

@@ -54,13 +54,22 @@ class ForeignModel(nn.Module):
 
     def encode(self, input_ids_T: Tensor, cu_seqlens: Tensor, max_seqlen: int) -> Tensor:
         """Last hidden states (T, D) of a packed row; see `ModernBertModel.forward`."""
+        ids_SL, mask_SL = self._padded(input_ids_T, cu_seqlens, max_seqlen)
+        hidden_TD: Tensor = self.network(input_ids=ids_SL, attention_mask=mask_SL.long()).last_hidden_state[mask_SL]
+        return hidden_TD
+
+    def layers(self, input_ids_T: Tensor, cu_seqlens: Tensor, max_seqlen: int) -> list[Tensor]:
+        """States (T, D) of a packed row after the embeddings and after each layer."""
+        ids_SL, mask_SL = self._padded(input_ids_T, cu_seqlens, max_seqlen)
+        found = self.network(input_ids=ids_SL, attention_mask=mask_SL.long(), output_hidden_states=True).hidden_states
+        return [hidden_SLD[mask_SL] for hidden_SLD in found]
+
+    def _padded(self, input_ids_T: Tensor, cu_seqlens: Tensor, max_seqlen: int) -> tuple[Tensor, Tensor]:
         lengths = cu_seqlens.diff().tolist()
         padding = self.network.config.pad_token_id or 0
         ids_SL = pad_sequence(list(torch.split(input_ids_T, lengths)), batch_first=True, padding_value=padding)
         mask_SL = torch.arange(max_seqlen, device=ids_SL.device) < torch.tensor(lengths, device=ids_SL.device)[:, None]
-        hidden_SLD = self.network(input_ids=ids_SL, attention_mask=mask_SL.long()).last_hidden_state
-        hidden_TD: Tensor = hidden_SLD[mask_SL]
-        return hidden_TD
+        return ids_SL, mask_SL
 
     def untrained(self, seed: int) -> "ForeignModel":
         """The same shape with random weights, as its library draws them."""

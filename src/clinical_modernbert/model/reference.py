@@ -21,19 +21,26 @@ class ReferenceAttention:
 
     def local(self, qkv_T3NH: Tensor) -> Tensor:
         """See `AttentionPlan.local`."""
-        return _attend(qkv_T3NH, self._near_TT, self._local_rotation)
+        return _gather(self.weights(qkv_T3NH, is_global=False), qkv_T3NH)
 
     def full(self, qkv_T3NH: Tensor) -> Tensor:
         """See `AttentionPlan.full`."""
-        return _attend(qkv_T3NH, self._same_TT, self._full_rotation)
+        return _gather(self.weights(qkv_T3NH, is_global=True), qkv_T3NH)
+
+    def weights(self, qkv_T3NH: Tensor, is_global: bool, queries_Q: Tensor | None = None) -> Tensor:
+        """(N, Q, T): how much the tokens `queries_Q`, all where None, attend every other one; rows sum to 1."""
+        cos_T1R, sin_T1R = (table_T11R[:, 0] for table_T11R in (self._full_rotation if is_global else self._local_rotation))
+        q_NTH, k_NTH = (_rotate(x_NTH, cos_T1R, sin_T1R) for x_NTH in qkv_T3NH[:, :2].permute(1, 2, 0, 3))
+        seen_TT = self._same_TT if is_global else self._near_TT
+        if queries_Q is not None:
+            q_NTH, seen_TT = q_NTH[:, queries_Q], seen_TT[queries_Q]
+        scores_NQT = q_NTH @ k_NTH.mT * q_NTH.shape[-1] ** -0.5
+        weights_NQT: Tensor = scores_NQT.masked_fill(~seen_TT, float("-inf")).softmax(-1)
+        return weights_NQT
 
 
-def _attend(qkv_T3NH: Tensor, seen_TT: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    cos_T1R, sin_T1R = (table_T11R[:, 0] for table_T11R in rotation)
-    q_NTH, k_NTH, v_NTH = qkv_T3NH.permute(1, 2, 0, 3)
-    scores_NTT = _rotate(q_NTH, cos_T1R, sin_T1R) @ _rotate(k_NTH, cos_T1R, sin_T1R).mT * q_NTH.shape[-1] ** -0.5
-    weights_NTT = scores_NTT.masked_fill(~seen_TT, float("-inf")).softmax(-1)
-    out_NTH: Tensor = weights_NTT @ v_NTH
+def _gather(weights_NTT: Tensor, qkv_T3NH: Tensor) -> Tensor:
+    out_NTH: Tensor = weights_NTT @ qkv_T3NH[:, 2].transpose(0, 1)
     return out_NTH.transpose(0, 1)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, cast
 
 from clinical_modernbert.corpus.split import hash_fraction
@@ -9,10 +10,20 @@ from clinical_modernbert.errors import DataError
 from clinical_modernbert.sources import Codes, Document
 from clinical_modernbert.sources.codes.entry import concept_id
 
+_SPELLED: Mapping[str, tuple[int, int]] = MappingProxyType({"ICD-10-PCS": (2, 3), "HCPCS": (3, 3)})
+"""Systems whose codes spell their place without a dot -> characters of the first step below the chapter, characters of the family.
+
+ICD-10-PCS: section (the chapter), body system, operation, body part, approach, device, qualifier, a character each. HCPCS and CPT have
+no official steps below the chapter, but are numbered by subject: A4206 stands in A42, then A420.
+"""
+
 
 @dataclass(frozen=True)
 class Concept:
-    """One code. `path` leads from its chapter down to itself; `family` is what its siblings share (ICD: category, else first parent)."""
+    """One code. `path` leads from its chapter down to itself; `family` is the step of it that its siblings share.
+
+    The family is ICD's category, ICD-10-PCS's section, body system and operation, HCPCS's first three characters, else the first parent.
+    """
 
     concept: str
     code: str
@@ -56,24 +67,37 @@ def read_tables(source: Codes, held_out_concepts: float = 0.05, seed: int = 0) -
 def _table(system: str, entries: Mapping[str, Mapping[str, Any]], held_out_concepts: float, seed: int) -> CodeTable:
     concepts = []
     for concept, metadata in entries.items():
-        path = _code_path(metadata) if system.startswith("ICD-") else _parent_path(concept, entries)
+        steps, family = _place(concept, metadata, entries)
         concepts.append(
             Concept(
                 concept=concept,
                 code=metadata["code"],
                 name=metadata["name"],
                 synonyms=tuple(metadata["synonyms"]),
-                path=(metadata["chapter"] or "", *path),
-                family=path[0] if system.startswith("ICD-") else (path[-2] if len(path) > 1 else concept),
+                path=(metadata["chapter"] or "", *steps),
+                family=family,
                 held_out=hash_fraction(concept, seed) < held_out_concepts,
             )
         )
     return CodeTable(system, concepts)
 
 
-def _code_path(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """An ICD code spells its place: E11, E11.3, E11.31, E11.319."""
-    category, _, detail = metadata["code"].partition(".")
+def _place(concept: str, metadata: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> tuple[tuple[str, ...], str]:
+    """The way from below the chapter down to a code, and its family."""
+    system, code = metadata["system"], metadata["code"]
+    if system in _SPELLED:
+        first, family = _SPELLED[system]
+        return tuple(code[:length] for length in (*range(first, len(code)), len(code))), code[:family]
+    if system.startswith("ICD-"):
+        steps = _dotted_path(code)
+        return steps, steps[0]
+    steps = _parent_path(concept, entries)
+    return steps, steps[-2] if len(steps) > 1 else concept
+
+
+def _dotted_path(code: str) -> tuple[str, ...]:
+    """An ICD diagnosis spells its place: E11, E11.3, E11.31, E11.319."""
+    category, _, detail = code.partition(".")
     return (category, *(f"{category}.{detail[:i]}" for i in range(1, len(detail) + 1)))
 
 

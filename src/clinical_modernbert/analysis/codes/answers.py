@@ -16,7 +16,8 @@ from clinical_modernbert.analysis.codes import questions
 from clinical_modernbert.analysis.statistics import Estimate
 from clinical_modernbert.analysis.subject import BAG, MODEL, UNTRAINED
 from clinical_modernbert.inference import BagOfEmbeddings, Encoder
-from clinical_modernbert.progress import Progress, silent
+from clinical_modernbert.inference.encoder import unit
+from clinical_modernbert.progress import Progress, silent, titled
 from clinical_modernbert.tasks.code_tables import CodeTable, Concept
 from clinical_modernbert.tasks.synonym_questions import synonym_questions
 
@@ -25,7 +26,7 @@ Embed = Callable[[Sequence[str]], Vectors]
 
 UNTRAINED_SEEDS = (0, 1, 2)
 MIN_QUESTIONS = 20
-"""Fewer retrieval questions are not asked: their interval would say nothing."""
+"""Fewer questions of a kind are not asked: their interval would say nothing."""
 NEIGHBOURS = 5
 
 FIGURES: Mapping[str, str] = {
@@ -78,7 +79,7 @@ def contenders(model: Encoder, references: Mapping[str, Encoder], progress: Prog
     """The model, the references, the model's shape untrained (mean of three seeds), and the bag of the model's token embeddings."""
 
     def embed(encoder: Encoder, name: str) -> Embed:
-        return lambda texts: encoder.encode(texts, progress=_titled(progress, name))
+        return lambda texts: encoder.encode(texts, progress=titled(progress, name))
 
     untrained = tuple(embed(model.untrained(seed), f"{UNTRAINED}, seed {seed}") for seed in UNTRAINED_SEEDS)
     return [
@@ -103,7 +104,7 @@ def analyze_codes(
     At most `limit` concepts are sampled for all but retrieval; at most `max_mapped` of them are drawn (0: no maps).
     """
     sampled = questions.sample(table, limit, seed)
-    asked = _Questions(table, sampled, seed)
+    asked = Questions(table, sampled, seed)
     mapped = questions.sample(CodeTable(table.system, sampled), max_mapped, seed) if max_mapped else []
     at = {concept.concept: i for i, concept in enumerate(sampled)}
     rows = np.array([at[concept.concept] for concept in mapped], dtype=np.int64)
@@ -121,7 +122,7 @@ def analyze_codes(
     return findings
 
 
-class _Questions:
+class Questions:
     """All questions about one table, with the bootstrap draws that every contender is measured on."""
 
     def __init__(self, table: CodeTable, sampled: list[Concept], seed: int) -> None:
@@ -130,11 +131,13 @@ class _Questions:
         self._pairs, self._distance = questions.hierarchy_pairs(sampled, seed)
         self._chapter = np.unique([concept.chapter for concept in sampled], return_inverse=True)[1]
         self._family = np.unique([concept.family for concept in sampled], return_inverse=True)[1]
-        self._texts = [*(concept.name for concept in sampled), *self._retrieval.terms, *self._retrieval.query]
-        ends = np.cumsum([0, len(sampled), len(self._retrieval.terms), len(self._retrieval.query)])
+        self._retrieves = len(self._retrieval.query) >= MIN_QUESTIONS
+        terms, query = (self._retrieval.terms, self._retrieval.query) if self._retrieves else ([], [])
+        self.texts = [*(concept.name for concept in sampled), *terms, *query]
+        ends = np.cumsum([0, len(sampled), len(terms), len(query)])
         self.names, self._terms, self._queries = (slice(start, stop) for start, stop in pairwise(ends))
-        sizes = (len(self._same), len(self._other), len(self._pairs), self._family.max() + 1, max(len(self._retrieval.terms), 1))
-        self._draws = [statistics.draw(size, seed) for size in sizes]
+        sizes = (len(self._same), len(self._other), len(self._pairs), self._family.max() + 1, len(self._retrieval.terms))
+        self._draws = [statistics.draw(max(size, 1), seed) for size in sizes]
         self.majority = float(np.bincount(self._chapter).max() / len(sampled))
 
     def counts(self) -> dict[str, int]:
@@ -151,21 +154,26 @@ class _Questions:
 
     def embed(self, embed: Embed) -> Vectors:
         """Unit vectors of all texts that are asked about."""
-        vectors = embed(self._texts)
-        unit: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return unit
+        return unit(embed(self.texts))
 
     def answer(self, vectors: Vectors) -> dict[str, Estimate]:
-        """Every figure of `FIGURES` that this table can give."""
+        """Every figure of `FIGURES` that this table can give, from unit vectors of all texts."""
         names = vectors[self.names]
-        same, other, pairs, family, terms = self._draws
-        scores = [np.einsum("pd,pd->p", names[p[:, 0]], names[p[:, 1]]).astype(np.float64) for p in (self._same, self._other, self._pairs)]
-        result = {"pair_auc": statistics.auc(scores[0], scores[1], same, other)}
-        if len(self._retrieval.query) >= MIN_QUESTIONS:
-            result |= self._retrieve(vectors[self._queries], vectors[self._terms], terms)
+        family, pairs = self._draws[3], self._draws[2]
+        result = self.answer_without_spelling(vectors)
         for name, hits in (("knn", self._neighbours(names, False)), ("knn_other_category", self._neighbours(names, True))):
             result[name] = statistics.clustered_mean(hits, self._family, family)
-        result["hierarchy"] = statistics.rank_correlation(scores[2], -self._distance.astype(np.float64), pairs)
+        result["hierarchy"] = statistics.rank_correlation(_cosines(names, self._pairs), -self._distance.astype(np.float64), pairs)
+        return result
+
+    def answer_without_spelling(self, vectors: Vectors) -> dict[str, Estimate]:
+        """The figures of questions whose two sides share no content word: pairs of chapters, and terms from synonyms."""
+        names, (same, other, _, _, terms) = vectors[self.names], self._draws
+        result = {}
+        if min(len(self._same), len(self._other)) >= MIN_QUESTIONS:
+            result["pair_auc"] = statistics.auc(_cosines(names, self._same), _cosines(names, self._other), same, other)
+        if self._retrieves:
+            result |= self._retrieve(vectors[self._queries], vectors[self._terms], terms)
         return result
 
     def _retrieve(self, query: Vectors, terms: Vectors, draws: statistics.Floats) -> dict[str, Estimate]:
@@ -198,13 +206,14 @@ class _Questions:
         return hits
 
 
+def _cosines(unit_vectors: Vectors, pairs: npt.NDArray[np.int64]) -> statistics.Floats:
+    found: statistics.Floats = np.einsum("pd,pd->p", unit_vectors[pairs[:, 0]], unit_vectors[pairs[:, 1]]).astype(np.float64)
+    return found
+
+
 def tsne(vectors: Vectors, seed: int) -> npt.NDArray[np.float64]:
     """(N, 2): t-SNE of unit vectors, where their Euclidean order is that of the cosine (van der Maaten and Hinton 2008)."""
     from sklearn.manifold import TSNE
 
     placed = TSNE(perplexity=min(30, (len(vectors) - 1) / 3), init="pca", random_state=seed).fit_transform(vectors.astype(np.float64))
     return np.asarray(placed, dtype=np.float64)
-
-
-def _titled(progress: Progress, name: str) -> Progress:
-    return lambda description, total=None, unit="", before=0: progress(f"{description} ({name})", total, unit, before)

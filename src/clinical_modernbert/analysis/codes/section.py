@@ -5,9 +5,16 @@ from importlib.util import find_spec
 from typing import Any
 
 from clinical_modernbert.analysis.codes import maps
+from clinical_modernbert.analysis.codes.alignment import Aligned, align
+from clinical_modernbert.analysis.codes.alignment_finding import alignment_finding, alignment_metrics
 from clinical_modernbert.analysis.codes.answers import FIGURES, Findings, analyze_codes, contenders
+from clinical_modernbert.analysis.codes.by_layer import LayerFindings, analyze_layers
+from clinical_modernbert.analysis.codes.gem import read_gem
+from clinical_modernbert.analysis.codes.layer_finding import layer_finding, layer_metrics
+from clinical_modernbert.analysis.curves import interval_panels
 from clinical_modernbert.analysis.section import Finding, Plot, Section, Table, plain
 from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, Subject
+from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.progress import Progress
 from clinical_modernbert.sources import Codes
 from clinical_modernbert.tasks.code_tables import read_tables
@@ -23,26 +30,46 @@ ABOUT = (
 )
 
 
+LIMITS = (
+    "Questions about descriptions say what vectors know of names, not of patients. ICD-10-PCS builds its names from a few hundred parts, "
+    "and seven of eight of its codes are of one section; HCPCS has no hierarchy below its chapters but the order of its numbers."
+)
+
+
 def codes(subject: Subject, progress: Progress) -> Section:
     """What pooled vectors of code descriptions know."""
     held_out = subject.opened_corpus.manifest.settings if subject.corpus else {}
     chosen = {name: held_out[name] for name in ("held_out_concepts", "seed") if name in held_out}
     given = subject.tables or [Codes(system="icd10cm"), Codes(system="hpo")]
+    gem = read_gem(subject.gem) if subject.gem else None
     tables = [table for source in given for table in read_tables(source, **chosen)]
+    by_system = {table.system: table for table in reversed(tables)}
+    both = [by_system[system] for system in ("ICD-9-CM", "ICD-10-CM") if system in by_system]
+    if gem is not None and len(both) < 2:
+        raise ConfigError("--gem needs both systems. Pass --table cms-icd9=PATH and --table icd10cm.")
     compared = contenders(subject.encoder, subject.compared, progress)
     mapped = MAPPED if find_spec("sklearn") else 0
-    how = {"limit": subject.limit or 6000, "max_mapped": mapped, "seed": subject.seed}
-    return codes_section([analyze_codes(table, compared, **how, progress=progress) for table in tables])
+    limit = subject.limit or 6000
+    how = {"limit": limit, "max_mapped": mapped, "seed": subject.seed}
+    return codes_section(
+        [analyze_codes(table, compared, **how, progress=progress) for table in tables],
+        [analyze_layers(table, subject.encoder, limit=limit, seed=subject.seed, progress=progress) for table in tables],
+        align(both[0], both[1], compared, gem=gem, limit=limit, seed=subject.seed, progress=progress) if len(both) == 2 else None,
+    )
 
 
-def codes_section(findings: Sequence[Findings]) -> Section:
+def codes_section(findings: Sequence[Findings], layers: Sequence[LayerFindings] = (), aligned: Aligned | None = None) -> Section:
     """The section on codes: for each table the figures, a plot of the intervals, maps, and one plain sentence of reading."""
+    of_layers = {found.system: layer_metrics(found) for found in layers}
+    of_tables = {found.table.system: metrics(found) for found in findings}
+    more = {"by_layer": of_layers} if layers else {}
     return Section(
         name="codes",
         title="Codes: what pooled vectors of descriptions know",
         about=ABOUT,
-        findings=[_finding(found) for found in findings],
-        metrics={found.table.system: metrics(found) for found in findings},
+        findings=[*map(_finding, findings), *map(layer_finding, layers), *([alignment_finding(aligned)] if aligned else [])],
+        metrics=of_tables | more | ({"alignment": alignment_metrics(aligned)} if aligned else {}),
+        limits=LIMITS,
     )
 
 
@@ -69,7 +96,7 @@ def _finding(found: Findings) -> Finding:
         title=f"{found.table.system}: {len(found.table.concepts):,} codes",
         reading=reading(found),
         tables=[Table(["figure", *found.figures], rows, note)],
-        plots=[Plot(f"codes-{system}", intervals(found))],
+        plots=[Plot(f"codes-{system}", interval_panels({name: one.estimates for name, one in found.figures.items()}, MODEL))],
         maps=[_map(found, name) for name, one in found.figures.items() if one.map is not None],
         legend=maps.colours(found.mapped),
     )
@@ -100,26 +127,3 @@ def reading(found: Findings) -> str:
         parts.append(f"at {what} the model is {verdict} its untrained shape ({model.value:.3f} against {untrained.value:.3f})")
     sentence = "; ".join(parts)
     return sentence[:1].upper() + sentence[1:] + "." if parts else "This table has too few synonyms for retrieval questions."
-
-
-def intervals(found: Findings) -> Any:
-    """A figure of matplotlib: for each question the encoders' values with their intervals."""
-    from matplotlib.figure import Figure
-
-    keys = [key for key in FIGURES if all(key in one.estimates for one in found.figures.values())]
-    names = list(found.figures)
-    drawn = Figure(figsize=(9.6, 0.55 + 0.28 * len(names)), layout="constrained")
-    panels = drawn.subplots(1, len(keys), sharey=True, squeeze=False)[0]
-    for panel, key in zip(panels, keys, strict=True):
-        for row, name in enumerate(names):
-            one = found.figures[name].estimates[key]
-            panel.plot(one.interval, [row, row], color="#1f6f8b" if name == MODEL else "0.55", lw=2)
-            panel.plot([one.value], [row], "o", ms=4, color="#1f6f8b" if name == MODEL else "0.35")
-        panel.set_title(key.replace("_", " "), fontsize=7.5)
-        panel.tick_params(labelsize=7)
-        panel.locator_params(axis="x", nbins=3)
-        panel.grid(axis="x", alpha=0.25)
-        panel.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yticks(range(len(names)), names, fontsize=8)
-    panels[0].set_ylim(len(names) - 0.5, -0.5)
-    return drawn
