@@ -32,6 +32,10 @@ class Estimate:
         """The ratio to `other`, draw by draw."""
         return Estimate(self.value / other.value, self.draws / other.draws)
 
+    def minus(self, other: "Estimate") -> "Estimate":
+        """The difference from `other`, draw by draw."""
+        return Estimate(self.value - other.value, self.draws - other.draws)
+
 
 def average(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of several, such as of one figure under different seeds."""
@@ -49,6 +53,13 @@ def clustered_mean(values: Floats, group: npt.NDArray[np.int64], weights: Floats
     num_groups = weights.shape[1]
     sums, counts = np.bincount(group, values, num_groups), np.bincount(group, minlength=num_groups)
     return Estimate(float(values.mean()), (weights @ sums) / np.maximum(weights @ counts, 1))
+
+
+def clustered_ratio(numerators: Floats, denominators: Floats, group: npt.NDArray[np.int64], weights: Floats) -> Estimate:
+    """The sum of `numerators` over that of `denominators`, such as bits over bytes of texts; whole groups are drawn."""
+    num_groups = weights.shape[1]
+    above, below = (np.bincount(group, values, num_groups) for values in (numerators, denominators))
+    return Estimate(float(above.sum() / below.sum()), (weights @ above) / np.maximum(weights @ below, 1e-12))
 
 
 def auc(positive: Floats, negative: Floats, positive_weights: Floats, negative_weights: Floats) -> Estimate:

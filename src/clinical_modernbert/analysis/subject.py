@@ -37,6 +37,8 @@ class Subject:
         corpus: what the model was trained on.
         tables: code tables to ask about.
         limit: how much of its material a section samples, where it samples.
+        pubmed: PubMed XML, for abstracts in other languages.
+        texts: files of other text by a short name.
     """
 
     model: Path
@@ -46,6 +48,8 @@ class Subject:
     limit: int | None = None
     seed: int = 0
     device: str = "auto"
+    pubmed: Path | None = None
+    texts: Mapping[str, Path] = field(default_factory=dict)
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -26,6 +26,11 @@ Tables = Annotated[
 ]
 CorpusFolder = Annotated[Path | None, typer.Option("--corpus", help="The model's corpus.")]
 Sampled = Annotated[int | None, typer.Option("--limit", min=100, help="How much is sampled of what a section asks about.")]
+PubMedPath = Annotated[Path | None, typer.Option("--pubmed", help="PubMed XML to take abstracts of other languages from, not the corpus.")]
+OtherTexts = Annotated[
+    list[str] | None,
+    typer.Option("--texts", metavar="NAME=FILE", help="Other text, .txt or .jsonl, to see what was forgotten; may be repeated."),
+]
 
 
 @app.command()
@@ -49,6 +54,28 @@ def codes(
     _report(subject, ["codes"], output, overwrite, as_json)
 
 
+@app.command()
+def languages(
+    model: Model,
+    output: Output,
+    references: References = None,
+    corpus: CorpusFolder = None,
+    pubmed: PubMedPath = None,
+    texts: OtherTexts = None,
+    limit: Sampled = None,
+    seed: Seed = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Measure fertility and masked loss by language of PubMed's abstracts, and the loss on other text beside the first reference's.
+
+    Example: cmbert analyze languages model/ --reference first-model/ --corpus corpus/ --texts news=news.jsonl -o report/
+    """
+    subject = _subject(model, references, corpus, None, limit, seed, device, pubmed=pubmed, texts=texts)
+    _report(subject, ["languages"], output, overwrite, as_json)
+
+
 @app.command(name="all")
 def everything(
     model: Model,
@@ -56,6 +83,8 @@ def everything(
     references: References = None,
     tables: Tables = None,
     corpus: CorpusFolder = None,
+    pubmed: PubMedPath = None,
+    texts: OtherTexts = None,
     limit: Sampled = None,
     seed: Seed = None,
     device: Device = None,
@@ -68,7 +97,7 @@ def everything(
     """
     from clinical_modernbert.analysis import SECTIONS
 
-    subject = _subject(model, references, corpus, tables, limit, seed, device)
+    subject = _subject(model, references, corpus, tables, limit, seed, device, pubmed=pubmed, texts=texts)
     _report(subject, list(SECTIONS), output, overwrite, as_json)
 
 
@@ -80,11 +109,22 @@ def _subject(
     limit: int | None,
     seed: int | None,
     device: str | None,
+    *,
+    pubmed: Path | None = None,
+    texts: Sequence[str] | None = None,
 ) -> "Subject":
     from clinical_modernbert.analysis.subject import Subject, reference_names
 
     return Subject(
-        model, reference_names(references or []), corpus, [_source(given) for given in tables or []], limit, seed or 0, device or "auto"
+        model,
+        reference_names(references or []),
+        corpus,
+        [_source(given) for given in tables or []],
+        limit,
+        seed or 0,
+        device or "auto",
+        pubmed=pubmed,
+        texts=dict(_named_text(given) for given in texts or []),
     )
 
 
@@ -121,3 +161,12 @@ def _source(given: str) -> "Codes":
         return Codes(Path(path) if path else None, system=cast(CodeSystem, system))
     except ValidationError:
         raise ConfigError(f"--table {given!r} needs a path. Write --table {system}=PATH.") from None
+
+
+def _named_text(given: str) -> tuple[str, Path]:
+    from clinical_modernbert.errors import ConfigError
+
+    name, _, path = given.partition("=")
+    if not name or not path:
+        raise ConfigError(f"--texts {given!r} needs a name and a file. Write --texts NAME=FILE.")
+    return name, Path(path)
