@@ -21,8 +21,8 @@ HELD_OUT = "held out"
 """What the corpus's own validation text is called among the texts."""
 DOCUMENTS = 100
 """Documents of a language, or of a file, that are read unless the subject says how many."""
-FILES = 16
-"""PubMed files, or shards of each split of a corpus, that are looked through."""
+RECORDS = 200_000
+"""Abstracts and titles of PubMed that are looked through, a minute's work."""
 
 
 MIN_CHARACTERS = 100
@@ -105,7 +105,8 @@ def _some(documents: Sequence[tuple[str, str]], limit: int, max_bytes: int, seed
 def _abstracts(subject: Subject) -> Iterator[tuple[Text, str]]:
     """Each abstract once, without its title, with its language; no second one in English, which is for other readers."""
     seen: set[str] = set()
-    for name, text, metadata, trained in _of_xml(subject.pubmed) if subject.pubmed else _of_corpus(subject):
+    records = _of_xml(subject.pubmed) if subject.pubmed else _of_corpus(subject)
+    for name, text, metadata, trained in islice(records, RECORDS):
         family, suffix = name.partition("#")[::2]
         paragraphs = metadata.get("abstract_paragraphs")
         language = metadata.get("language") or ENGLISH
@@ -117,7 +118,7 @@ def _abstracts(subject: Subject) -> Iterator[tuple[Text, str]]:
 
 def _of_xml(path: Path) -> Iterator[tuple[str, str, dict[str, Any], bool | None]]:
     source = PubMed(path)
-    for file in source.files()[:FILES]:
+    for file in source.files():
         for record in source.read(file):
             if isinstance(record, Document):
                 yield record.id, record.text, dict(record.metadata), None
@@ -128,7 +129,7 @@ def _of_corpus(subject: Subject) -> Iterator[tuple[str, str, dict[str, Any], boo
     if subject.corpus is None:
         return
     for split in reversed(SPLITS):
-        for _, frame in islice(subject.opened_corpus.shards(split), FILES):
+        for _, frame in subject.opened_corpus.shards(split):
             rows = frame.filter(pl.col("source") == PubMed.type)
             for name, text, metadata in rows.select("id", "text", "metadata").iter_rows():
                 yield name, text, json.loads(metadata), split == "train"
