@@ -268,7 +268,7 @@ def main() -> None:
             bench = Bench(Path(folder), small | {"max_position_embeddings": 1024}, 400, 20_000, 8_000, 2, 4, ("rus", "ell"))
             print(json.dumps(run(bench, made_up(bench, Path(folder) / "data")), indent=2))
         return
-    bench = Bench(options.output, shape | {"max_position_embeddings": 1024}, 4096, 1_600_000, 250_000, 5, 40)
+    bench = Bench(options.output, shape | {"max_position_embeddings": 1024}, 4096, 1_000_000, 120_000, 5, 40)
     head = {
         "format_version": 1,
         "machine": machine(options.threads),

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from clinical_modernbert.analysis.statistics import auc, average, clustered_mean, draw, rank_correlation
+from clinical_modernbert.analysis.statistics import auc, average, clustered_mean, clustered_ratio, draw, rank_correlation
 
 
 def test_auc_is_that_of_scikit_learn_with_ties():
@@ -41,3 +41,12 @@ def test_ratios_and_means_are_taken_draw_by_draw():
     one, two = clustered_mean(values, group, weights), clustered_mean(2 * values, group, weights)
     assert two.over(one).interval == pytest.approx((2, 2))
     assert average([one, two]).value == pytest.approx(1.5 * one.value)
+
+
+def test_a_ratio_of_sums_draws_whole_groups_and_differences_are_paired():
+    above, below, group = np.array([1.0, 2.0, 9.0]), np.array([2.0, 4.0, 6.0]), np.array([0, 0, 1])
+    weights = np.array([[1.0, 1.0], [2.0, 0.0], [0.0, 2.0]])
+    found = clustered_ratio(above, below, group, weights)
+    assert found.value == 1
+    assert found.draws.tolist() == [1, 0.5, 1.5]
+    assert found.minus(clustered_ratio(above + below, below, group, weights)).interval == (-1, -1)

@@ -136,7 +136,7 @@ def _report(subject: "Subject", names: Sequence[str], output: Path, overwrite: b
 
     report = analyze(subject, names, output, overwrite=overwrite, progress=progress)
     if as_json:
-        sys.stdout.write(json.dumps(metrics(report.sections), indent=2) + "\n")
+        sys.stdout.write(json.dumps(metrics(subject, report.sections), indent=2) + "\n")
         return
     for section in report.sections:
         for finding in section.findings:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical_modernbert.analysis import statistics
-from clinical_modernbert.analysis.languages.hiding import has_words
+from clinical_modernbert.analysis.languages.hiding import PASSES, has_words
 from clinical_modernbert.analysis.languages.loss import Loss, fills_masks, masked_bits, unigram_bits
 from clinical_modernbert.analysis.languages.material import ENGLISH, Text, cut
 from clinical_modernbert.analysis.statistics import Estimate, Floats
@@ -121,7 +121,8 @@ def losses(
     asked = {MODEL: [encoder], **{name: [one] for name, one in references.items() if fills_masks(one)}}
     asked[UNTRAINED] = [encoder.untrained(number) for number in UNTRAINED_SEEDS]
     for name, encoders in asked.items():
-        found = [_of_groups(one, findings.groups, seed, name, progress) for one in encoders]
+        passes = 1 if name == UNTRAINED else PASSES  # several seeds make up for it
+        found = [_of_groups(one, findings.groups, seed, name, passes, progress) for one in encoders]
         findings.bits_per_byte[name] = {
             key: statistics.average([group.per(loss[key].bits, loss[key].num_bytes) for loss in found])
             for key, group in findings.groups.items()
@@ -157,8 +158,8 @@ def _by_family(group: Group, values: Floats) -> dict[str, float]:
     return sums
 
 
-def _of_groups(encoder: Encoder, groups: Mapping[str, Group], seed: int, name: str, progress: Progress) -> dict[str, Loss]:
-    return {key: masked_bits(encoder, group.texts, seed, f"{name}, {key}", progress) for key, group in groups.items()}
+def _of_groups(encoder: Encoder, groups: Mapping[str, Group], seed: int, name: str, passes: int, progress: Progress) -> dict[str, Loss]:
+    return {key: masked_bits(encoder, group.texts, seed, f"{name}, {key}", progress, passes=passes) for key, group in groups.items()}
 
 
 def _of_whole_texts(loss: Loss, group: Group) -> Floats:

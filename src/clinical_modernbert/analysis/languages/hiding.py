@@ -48,15 +48,15 @@ def has_words(text: str) -> bool:
     return 2 * len(_IDEOGRAPH.findall(text)) < sum(not character.isspace() for character in text)
 
 
-def hide(tokenizer: Tokenizer, texts: Sequence[str], seed: int = 0) -> list[Hidden]:
-    """`PASSES` over each text, fewer where it has fewer words; each word is hidden at most once, with every token that touches it."""
+def hide(tokenizer: Tokenizer, texts: Sequence[str], seed: int = 0, passes: int = PASSES) -> list[Hidden]:
+    """So many passes over each text, fewer where it has fewer words; a word is hidden at most once, with every token that touches it."""
     found = []
     for number, text in enumerate(texts):
         encoded = tokenizer.encode(text)
         ids = tokenizer.wrap(encoded.ids)
         spans = words(text)
         order = np.random.default_rng([seed, number]).permutation(len(spans))
-        for part in range(PASSES):
+        for part in range(passes):
             positions = 1 + _touching(encoded.offsets, [spans[i] for i in order[part::PARTS]], len(text))
             if len(positions):
                 masked = ids.copy()

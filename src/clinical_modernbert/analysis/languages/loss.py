@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from clinical_modernbert.analysis.languages.hiding import Hidden, Ints, hide
+from clinical_modernbert.analysis.languages.hiding import PASSES, Hidden, Ints, hide
 from clinical_modernbert.analysis.statistics import Floats
 from clinical_modernbert.batching import PackedBatch
 from clinical_modernbert.inference import Encoder
@@ -44,11 +44,13 @@ def longest(encoders: Sequence[Encoder]) -> int:
     return min(MAX_BYTES, *(encoder.model.config.max_position_embeddings - 2 for encoder in encoders))
 
 
-def masked_bits(encoder: Encoder, texts: Sequence[str], seed: int = 0, name: str = "", progress: Progress = silent) -> Loss:
+def masked_bits(
+    encoder: Encoder, texts: Sequence[str], seed: int = 0, name: str = "", progress: Progress = silent, *, passes: int = PASSES
+) -> Loss:
     """What the model makes of hidden words; `name` is what progress calls it."""
     assert isinstance(encoder.model, ModernBertForMaskedLM)
     assert isinstance(encoder.tokenizer, Tokenizer)
-    hidden = hide(encoder.tokenizer, texts, seed)
+    hidden = hide(encoder.tokenizer, texts, seed, passes)
     bits = [np.zeros(0)]
     with progress(f"Hiding words ({name})", total=len(hidden), unit="passes") as advance:
         for batch in _batches(hidden):

@@ -19,7 +19,7 @@ from clinical_modernbert.sources import Document, Files, PubMed
 ENGLISH = "eng"
 HELD_OUT = "held out"
 """What the corpus's own validation text is called among the texts."""
-DOCUMENTS = 100
+DOCUMENTS = 60
 """Documents of a language, or of a file, that are read unless the subject says how many."""
 RECORDS = 200_000
 """Abstracts and titles of PubMed that are looked through, a minute's work."""
