@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clinical_modernbert.analysis import SECTIONS, Subject
+import clinical_modernbert
+from clinical_modernbert import analysis
+from clinical_modernbert.analysis import SECTIONS, Finding, Section, Subject, run
 from clinical_modernbert.analysis.languages.answers import Findings, Group, fertility, parallel
 from clinical_modernbert.analysis.languages.hiding import PASSES, has_words, hide, words
 from clinical_modernbert.analysis.languages.loss import masked_bits, unigram_bits
@@ -23,7 +25,7 @@ from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.pretraining.run import pretrain
 from clinical_modernbert.pretraining.settings import RunSettings
-from clinical_modernbert.progress import silent
+from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.settings import parse
 from clinical_modernbert.sources import Files, PubMed
 from clinical_modernbert.tokenization import Tokenizer, train
@@ -257,7 +259,7 @@ def test_what_is_missing_is_one_line(english, tmp_path, capsys):
     (tmp_path / "english.xml").write_text(f"<PubmedArticleSet>{citation(0, {})}</PubmedArticleSet>")
     for given, said in (
         ([], "Pass --pubmed, --corpus, or --texts NAME=FILE"),
-        (["--texts", "news"], "needs a name and a file"),
+        (["--texts", "news"], "needs a name of its own and a file"),
         (["--texts", f"news={tmp_path / 'empty.jsonl'}"], "no text in it"),
         (["--pubmed", str(tmp_path / "english.xml")], "no abstract in another language"),
     ):
@@ -267,3 +269,41 @@ def test_what_is_missing_is_one_line(english, tmp_path, capsys):
         assert said in error
     with pytest.raises(ConfigError, match="Pass --pubmed"):
         SECTIONS["languages"](Subject(english), silent)
+
+
+def test_all_leaves_out_what_lacks_material_and_its_page_leads_everywhere_within_itself(english, pubmed, tmp_path, capsys, monkeypatch):
+    def lacking(subject: Subject, progress: Progress) -> Section:
+        raise ConfigError("something is needed. Pass --something.")
+
+    def short(subject: Subject, progress: Progress) -> Section:
+        return Section("short", "A second section", "About.", [Finding("One", "Read <this>.")], {"one": 1}, "Nothing.")
+
+    monkeypatch.setattr(run, "SECTIONS", {"lacking": lacking, "short": short, "languages": SECTIONS["languages"]})
+    monkeypatch.setattr(analysis, "SECTIONS", run.SECTIONS)
+    arguments = ["analyze", "all", str(english), "--pubmed", str(pubmed), "--device", "cpu", "-o", str(tmp_path / "report"), "-q"]
+    assert main([*arguments, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert [one["title"] for one in printed["sections"]] == ["A second section", "Languages and domains: what other text costs"]
+    page = (tmp_path / "report" / "index.html").read_text()
+    links = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert {"#short", "#short-1", "#languages", "#languages-1", "#languages-2"} <= set(links)
+    assert {link.removeprefix("#") for link in links} <= set(re.findall(r'\bid="([^"]+)"', page))
+    assert not re.findall(r"@import|url\(http", page)
+    assert "Read &lt;this&gt;." in page
+    assert "<b>lacking</b>: something is needed. Pass --something." in page
+    assert main(arguments) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*arguments, "--overwrite"]) == 0
+    assert "left out: lacking: something is needed" in capsys.readouterr().out
+
+
+def test_python_writes_the_same_report(english, tmp_path):
+    (tmp_path / "news.jsonl").write_text(json.dumps({"text": sentences(GERMAN_WORDS, 1, 0)[0]}) + "\n")
+    report = clinical_modernbert.analyze(
+        english, tmp_path / "r", sections=["languages"], texts={"news": tmp_path / "news.jsonl"}, device="cpu"
+    )
+    assert list(report.sections[0].metrics) == ["news"]
+    assert report.page.is_file()
+    with pytest.raises(ConfigError, match="no section 'langauges'"):
+        clinical_modernbert.analyze(english, tmp_path / "s", sections=["langauges"])

@@ -30,8 +30,11 @@ def analyze(subject: Subject, names: Sequence[str], output: Path, *, overwrite: 
     """Write the report of these sections into `output`; of several, one that cannot be made is left out with its reason.
 
     Raises:
-        ConfigError: `output` holds a report, no section could be made, or the only one misses something.
+        ConfigError: `output` holds a report, no section could be made, the only one misses something, or there is none of a name.
     """
+    unknown = [name for name in names if name not in SECTIONS]
+    if unknown:
+        raise ConfigError(f"there is no section {unknown[0]!r}. Choose from {', '.join(SECTIONS)}.")
     if (output / "index.html").exists() and not overwrite:
         raise ConfigError(f"{output} holds a report. Choose another --output, or pass --overwrite.")
     made: list[Section] = []

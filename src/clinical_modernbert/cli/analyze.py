@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -72,7 +73,7 @@ def languages(
 
     Example: cmbert analyze languages model/ --reference first-model/ --corpus corpus/ --texts news=news.jsonl -o report/
     """
-    subject = _subject(model, references, corpus, None, limit, seed, device, pubmed=pubmed, texts=texts)
+    subject = replace(_subject(model, references, corpus, None, limit, seed, device), pubmed=pubmed, texts=_named(texts))
     _report(subject, ["languages"], output, overwrite, as_json)
 
 
@@ -97,7 +98,7 @@ def everything(
     """
     from clinical_modernbert.analysis import SECTIONS
 
-    subject = _subject(model, references, corpus, tables, limit, seed, device, pubmed=pubmed, texts=texts)
+    subject = replace(_subject(model, references, corpus, tables, limit, seed, device), pubmed=pubmed, texts=_named(texts))
     _report(subject, list(SECTIONS), output, overwrite, as_json)
 
 
@@ -109,22 +110,11 @@ def _subject(
     limit: int | None,
     seed: int | None,
     device: str | None,
-    *,
-    pubmed: Path | None = None,
-    texts: Sequence[str] | None = None,
 ) -> "Subject":
     from clinical_modernbert.analysis.subject import Subject, reference_names
 
     return Subject(
-        model,
-        reference_names(references or []),
-        corpus,
-        [_source(given) for given in tables or []],
-        limit,
-        seed or 0,
-        device or "auto",
-        pubmed=pubmed,
-        texts=dict(_named_text(given) for given in texts or []),
+        model, reference_names(references or []), corpus, [_source(given) for given in tables or []], limit, seed or 0, device or "auto"
     )
 
 
@@ -163,10 +153,14 @@ def _source(given: str) -> "Codes":
         raise ConfigError(f"--table {given!r} needs a path. Write --table {system}=PATH.") from None
 
 
-def _named_text(given: str) -> tuple[str, Path]:
+def _named(texts: Sequence[str] | None) -> dict[str, Path]:
+    """The files of `--texts` by their names."""
     from clinical_modernbert.errors import ConfigError
 
-    name, _, path = given.partition("=")
-    if not name or not path:
-        raise ConfigError(f"--texts {given!r} needs a name and a file. Write --texts NAME=FILE.")
-    return name, Path(path)
+    found = {}
+    for given in texts or []:
+        name, _, path = given.partition("=")
+        if not name or not path or name in found:
+            raise ConfigError(f"--texts {given!r} needs a name of its own and a file. Write --texts NAME=FILE.")
+        found[name] = Path(path)
+    return found
