@@ -12,7 +12,9 @@ from clinical_modernbert.analysis.statistics import Estimate
 from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, Subject
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.export.page import axes
+from clinical_modernbert.inference import Encoder
 from clinical_modernbert.progress import Progress
+from clinical_modernbert.tokenization import Tokenizer
 
 KNOWN_DOCUMENTS = 2000
 """Training documents of which the unigram baseline counts the tokens."""
@@ -47,10 +49,17 @@ def languages(subject: Subject, progress: Progress) -> Section:
     max_bytes = longest([one for one in encoders.values() if fills_masks(one)])
     texts = material.by_name(subject, max_bytes)
     findings = Findings({name: Group.of(name, found, max_bytes) for name, found in (spoken | texts).items()})
-    fertility(findings, encoders)
+    fertility(findings, _of_own_vocabulary(encoders))
     known = [one.text for one in subject.documents("train", KNOWN_DOCUMENTS)] if subject.corpus else []
     losses(findings, subject.encoder, subject.compared, known, subject.seed, progress)
     return languages_section(findings, list(spoken), list(texts), next(iter(subject.references), None))
+
+
+def _of_own_vocabulary(encoders: Mapping[str, Encoder]) -> dict[str, Encoder]:
+    """Those whose tokenizer is no earlier one's."""
+    prints = {name: one.tokenizer.fingerprint if isinstance(one.tokenizer, Tokenizer) else name for name, one in encoders.items()}
+    first = {fingerprint: name for name, fingerprint in reversed(prints.items())}
+    return {name: one for name, one in encoders.items() if first[prints[name]] == name}
 
 
 def languages_section(findings: Findings, spoken: Sequence[str], texts: Sequence[str], reference: str | None) -> Section:
@@ -101,7 +110,10 @@ def _fertility(findings: Findings, spoken: Sequence[str]) -> Finding:
         fits = [findings.fertility[name][language] for name in names]
         cells = [cell for one in fits for cell in (one.per_word, one.bytes_per_token, one.beside_english)]
         rows.append([language, findings.groups[language].num_documents, *cells])
-    note = "Beside English: tokens for the same abstracts, as a multiple. A dash: white space sets no words apart, or too few are in both."
+    note = (
+        "Beside English: tokens for the same abstracts, as a multiple. A dash: white space sets no words apart, or too few are in both. "
+        "A reference with the model's own vocabulary has no columns."
+    )
     return Finding("Fertility", fertility_reading(findings, spoken), [Table(head, rows, note)], [_fertility_plot(findings, spoken)])
 
 
@@ -130,16 +142,19 @@ def _loss(findings: Findings, spoken: Sequence[str]) -> Finding:
 
 
 def loss_reading(findings: Findings, spoken: Sequence[str]) -> str:
-    """What the model knows of other languages, against the best that knows nothing of their sentences."""
+    """What the model knows of other languages, beside guessing bytes alike, guessing by frequency, and its untrained shape."""
     costs = findings.bits_per_byte
     others = [language for language in spoken if language != ENGLISH]
-    baseline = UNIGRAM if UNIGRAM in costs else UNTRAINED
-    better = [language for language in others if _above(findings.gain(baseline, language))]
+    baselines = [name for name in (UNIGRAM, UNTRAINED) if name in costs]
+    better = [
+        language
+        for language in others
+        if costs[MODEL][language].interval[1] < UNIFORM and all(_above(findings.gain(name, language)) for name in baselines)
+    ]
     sentence = f"Hidden words cost {_range(sorted((costs[MODEL][language].value, language) for language in others))} bits a byte"
     if ENGLISH in spoken:
         sentence += f", in English {costs[MODEL][ENGLISH].value:.2f}"
-    what = "guessing by frequency" if baseline == UNIGRAM else "its untrained shape"
-    sentence += f"; the model does better than {what} in {len(better)} of {len(others)} other languages"
+    sentence += f"; the model does better than every baseline in {len(better)} of {len(others)} other languages"
     beside = sorted((one.value, language) for language, one in findings.beside_english.items() if language in others)
     if beside:
         sentence += f", and needs {_range(beside)} times the bits of English for the same abstracts"
