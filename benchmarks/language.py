@@ -18,8 +18,7 @@ import json
 import logging
 import sys
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ import open_texts
 from clinical_modernbert import Encoder, atomic
 from clinical_modernbert.analysis import Subject
 from clinical_modernbert.analysis.languages.answers import Findings, Group, fertility
-from clinical_modernbert.analysis.languages.loss import masked_bits
+from clinical_modernbert.analysis.languages.loss import Loss, masked_bits
 from clinical_modernbert.analysis.languages.material import ENGLISH, Text, in_languages
 from clinical_modernbert.analysis.section import plain
 from clinical_modernbert.analysis.statistics import Estimate
@@ -50,8 +49,8 @@ NOTES = "english notes"
 BEFORE = "before"
 WAYS = {
     "old vocabulary": {"vocabulary": False, "english": False},
-    "old vocabulary, English beside": {"vocabulary": False, "english": True},
     "new vocabulary, English beside": {"vocabulary": True, "english": True},
+    "old vocabulary, English beside": {"vocabulary": False, "english": True},
 }
 OTHER, BESIDE = "other-languages", "english"
 """Sources of the corpus of a fold."""
@@ -113,30 +112,28 @@ def made_up(bench: Bench, data: Path) -> Sample:
     return Sample(abstracts, cases[30 : 30 + bench.notes], cases[30 + bench.notes :])
 
 
-def run(bench: Bench, sample: Sample) -> dict[str, Any]:
-    """Train and measure all; what `language.json` holds."""
-    begin = time.process_time()
+def run(bench: Bench, sample: Sample) -> Iterator[dict[str, Any]]:
+    """Train and measure; after each way what `language.json` holds of all so far."""
     first = _first_model(bench, sample)
     groups = {
         name: Group.of(name, [Text(text, str(i)) for i, text in enumerate(texts)], MAX_BYTES) for name, texts in _asked(sample).items()
     }
-    told: dict[str, dict[str, Estimate]] = {BEFORE: _costs(groups, {None: first}, bench)}
-    fits = {"old vocabulary": _fits(groups, [first], bench)}
+    told = {BEFORE: _costs(groups, [first] * bench.folds)}
+    fits = {"old vocabulary": _fits(groups, [first] * bench.folds)}
     for way, how in WAYS.items():
-        models = {fold: _went_on(bench, sample, first, fold, way) for fold in range(bench.folds)}
-        told[way] = _costs(groups, models, bench)
+        models = [_went_on(bench, sample, first, fold, way) for fold in range(bench.folds)]
+        told[way] = _costs(groups, models)
         if how["vocabulary"]:
-            fits["new vocabulary"] = _fits(groups, list(models.values()), bench)
-    changes = {way: {name: one.minus(told[BEFORE][name]) for name, one in costs.items()} for way, costs in told.items() if way != BEFORE}
-    return {
-        "articles": len(sample.abstracts[ENGLISH]),
-        "bytes": {name: int(group.num_bytes.sum()) for name, group in groups.items()},
-        "parameters": sum(parameter.numel() for parameter in Encoder.from_pretrained(first, device="cpu").model.parameters()),
-        "fertility": fits,
-        "bits_per_byte": {name: plain(costs) for name, costs in told.items()},
-        "change": {way: plain(costs) for way, costs in changes.items()},
-        "cpu_minutes": round((time.process_time() - begin) / 60, 1),
-    }
+            fits["new vocabulary"] = _fits(groups, models)
+        changes = {name: {group: one.minus(told[BEFORE][group]) for group, one in told[name].items()} for name in list(told)[1:]}
+        yield {
+            "articles": len(sample.abstracts[ENGLISH]),
+            "bytes": {name: int(group.num_bytes.sum()) for name, group in groups.items()},
+            "parameters": sum(parameter.numel() for parameter in Encoder.from_pretrained(first, device="cpu").model.parameters()),
+            "fertility": fits,
+            "bits_per_byte": {name: plain(costs) for name, costs in told.items()},
+            "change": {name: plain(costs) for name, costs in changes.items()},
+        }
 
 
 def _asked(sample: Sample) -> dict[str, Sequence[str]]:
@@ -192,24 +189,27 @@ def _train(bench: Bench, how: Mapping[str, Any], corpus: Corpus, output: Path, t
     return done.model
 
 
-def _costs(groups: Mapping[str, Group], models: Mapping[int | None, Path], bench: Bench) -> dict[str, Estimate]:
-    """Bits per byte of hidden words: each text's by the model of the fold that left it out; `None` is a model that was asked for all."""
-    sums = {name: (np.zeros(len(group.texts)), np.zeros(len(group.texts))) for name, group in groups.items()}
-    for fold, model in models.items():
+def _costs(groups: Mapping[str, Group], models: Sequence[Path]) -> dict[str, Estimate]:
+    """Bits per byte of hidden words: each text's by the model of the fold that left it out."""
+    found: dict[str, list[Loss]] = {name: [] for name in groups}
+    for fold, model in enumerate(models):
         encoder = Encoder.from_pretrained(model, device="cpu")
         for name, group in groups.items():
-            loss = masked_bits(encoder, group.texts, 0, name, progress)
-            mine = np.array([fold is None or int(family) % bench.folds == fold for family in group.families])
-            sums[name][0][mine], sums[name][1][mine] = loss.bits[mine], loss.num_bytes[mine]
-    return {name: groups[name].per(bits, num_bytes) for name, (bits, num_bytes) in sums.items()}
+            found[name].append(masked_bits(encoder, _of_fold(group, fold, len(models)).texts, 0, name, progress))
+    costs = {}
+    for name, group in groups.items():
+        parts = [_of_fold(group, fold, len(models)) for fold in range(len(models))]
+        whole = Group(name, group.texts, [family for part in parts for family in part.families], group.num_documents, None)
+        bits, num_bytes = (np.concatenate([getattr(loss, what) for loss in found[name]]) for what in ("bits", "num_bytes"))
+        costs[name] = whole.per(bits, num_bytes)
+    return costs
 
 
-def _fits(groups: Mapping[str, Group], models: Sequence[Path], bench: Bench) -> dict[str, Any]:
-    """Fertility by language, each fold's own articles in its vocabulary."""
+def _fits(groups: Mapping[str, Group], models: Sequence[Path]) -> dict[str, dict[str, float]]:
+    """Fertility by language, each fold's own articles in its vocabulary: the mean over folds."""
     found: dict[str, dict[str, list[float]]] = {name: {} for name in groups}
     for fold, model in enumerate(models):
-        mine = groups if len(models) == 1 else {name: _of_fold(group, fold, bench) for name, group in groups.items()}
-        findings = Findings(mine)
+        findings = Findings({name: _of_fold(group, fold, len(models)) for name, group in groups.items()})
         fertility(findings, {"": Encoder.from_pretrained(model, device="cpu")})
         for name, one in findings.fertility[""].items():
             for figure, value in (("bytes_per_token", one.bytes_per_token), ("tokens_per_word", one.per_word)):
@@ -218,8 +218,8 @@ def _fits(groups: Mapping[str, Group], models: Sequence[Path], bench: Bench) -> 
     return {name: {figure: round(float(np.mean(values)), 4) for figure, values in figures.items()} for name, figures in found.items()}
 
 
-def _of_fold(group: Group, fold: int, bench: Bench) -> Group:
-    mine = [i for i, family in enumerate(group.families) if int(family) % bench.folds == fold]
+def _of_fold(group: Group, fold: int, folds: int) -> Group:
+    mine = [i for i, family in enumerate(group.families) if int(family) % folds == fold]
     return Group(group.name, [group.texts[i] for i in mine], [group.families[i] for i in mine], len(mine), None)
 
 
@@ -266,7 +266,7 @@ def main() -> None:
         small = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2}
         with tempfile.TemporaryDirectory() as folder:
             bench = Bench(Path(folder), small | {"max_position_embeddings": 1024}, 400, 20_000, 8_000, 2, 4, ("rus", "ell"))
-            print(json.dumps(run(bench, made_up(bench, Path(folder) / "data")), indent=2))
+            print(json.dumps(list(run(bench, made_up(bench, Path(folder) / "data")))[-1], indent=2))
         return
     bench = Bench(options.output, shape | {"max_position_embeddings": 1024}, 4096, 1_000_000, 120_000, 5, 40)
     head = {
@@ -282,8 +282,8 @@ def main() -> None:
             "notes": bench.notes,
         },
     }
-    atomic.write_json(options.results, head | run(bench, read(bench, options.data)))
-    print(options.results.read_text(encoding="utf-8"))
+    for found in run(bench, read(bench, options.data)):
+        atomic.write_json(options.results, head | found)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def language_section() -> str:
         f"`benchmarks/language.py`; {found['articles']} articles of PubMed with an abstract in seven languages, each of them set aside "
         f"once while the others ({_kilobytes(found, settings['folds'])} kB in six languages) were trained on; a model of "
         f"{found['parameters'] / 1e6:.1f}M parameters after {tokens}; {settings['vocab_size']:,} ids in both vocabularies; "
-        f"{found['cpu_minutes']:.0f} minutes of one core. Bits a byte of hidden words; below a change its 95% interval over articles:\n\n"
+        "one thread. Bits a byte of hidden words; below a change its 95% interval over articles:\n\n"
     )
     return about + speed.table(head, rows)
 
