@@ -98,7 +98,9 @@ def _packed(hidden: Sequence[Hidden]) -> PackedBatch:
 
 def _by_text(hidden: Sequence[Hidden], bits: Floats, tokenizer: Tokenizer, num_texts: int) -> Loss:
     text = np.repeat([one.text for one in hidden], [len(one.labels) for one in hidden]).astype(np.int64)
-    return Loss(np.bincount(text, bits, num_texts), np.bincount(text, tokenizer.num_bytes[_labels(hidden)], num_texts))
+    num_bytes = tokenizer.num_bytes[_labels(hidden)]
+    sums = (np.bincount(text, values, num_texts).astype(np.float64) for values in (bits, num_bytes))
+    return Loss(*sums)
 
 
 def _labels(hidden: Sequence[Hidden]) -> Ints:
