@@ -21,11 +21,12 @@ def language_section() -> str:
     """What was run, and what it gave."""
     found = speed.read("language")
     settings, old, new = found["settings"], *(found["fertility"][f"{which} vocabulary"] for which in ("old", "new"))
-    head = ["", "bytes a token", "after", "tokens a word", "after", "bits a byte", *(f"change: {way}" for way in found["change"])]
+    fits = [f"{figure}, {which} vocabulary" for figure in ("bytes a token", "tokens a word") for which in ("old", "new")]
+    head = ["", *fits, "bits a byte before", *(f"change: {way}" for way in found["change"])]
     rows = [
         [
             NAMES[name],
-            *(_number(fits[name].get(figure)) for figure in ("bytes_per_token", "tokens_per_word") for fits in (old, new)),
+            *(_number(which[name].get(figure)) for figure in ("bytes_per_token", "tokens_per_word") for which in (old, new)),
             _number(found["bits_per_byte"]["before"][name]["value"]),
             *(_change(changes[name]) for changes in found["change"].values()),
         ]
