@@ -5,13 +5,13 @@ from typing import Any
 
 from clinical_modernbert.analysis.languages import material
 from clinical_modernbert.analysis.languages.answers import UNIFORM, UNIGRAM, Findings, Group, fertility, losses
+from clinical_modernbert.analysis.languages.drawing import fertility_plot, loss_plot
 from clinical_modernbert.analysis.languages.loss import fills_masks, longest
 from clinical_modernbert.analysis.languages.material import ENGLISH, HELD_OUT
-from clinical_modernbert.analysis.section import Cell, Finding, Plot, Section, Table, plain
+from clinical_modernbert.analysis.section import Cell, Finding, Section, Table, plain
 from clinical_modernbert.analysis.statistics import Estimate
 from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, Subject
 from clinical_modernbert.errors import ConfigError
-from clinical_modernbert.export.page import axes
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.progress import Progress
 from clinical_modernbert.tokenization import Tokenizer
@@ -114,7 +114,7 @@ def _fertility(findings: Findings, spoken: Sequence[str]) -> Finding:
         "Beside English: tokens for the same abstracts, as a multiple. A dash: white space sets no words apart, or too few are in both. "
         "A reference with the model's own vocabulary has no columns."
     )
-    return Finding("Fertility", fertility_reading(findings, spoken), [Table(head, rows, note)], [_fertility_plot(findings, spoken)])
+    return Finding("Fertility", fertility_reading(findings, spoken), [Table(head, rows, note)], [fertility_plot(findings, spoken)])
 
 
 def fertility_reading(findings: Findings, spoken: Sequence[str]) -> str:
@@ -137,7 +137,7 @@ def _loss(findings: Findings, spoken: Sequence[str]) -> Finding:
         rows.append([language, group.num_documents, group.num_trained, *costs, findings.beside_english.get(language)])
     head = ["language", "abstracts", "of them trained on", *names, "model: beside English"]
     note = "Bits per byte of hidden words; beside English: bits for the same abstracts, as a multiple of those in English."
-    plot = _loss_plot("languages-loss", findings, spoken, "Bits per byte by language")
+    plot = loss_plot("languages-loss", findings, spoken, "Bits per byte by language")
     return Finding("Masked loss by language", loss_reading(findings, spoken), [Table(head, rows, note)], [plot])
 
 
@@ -174,7 +174,7 @@ def _forgetting(findings: Findings, texts: Sequence[str], reference: str | None)
         rows.append([name, findings.groups[name].num_documents, *costs, change])
     head = ["text", "documents", *names, f"model less {reference}" if reference else "change"]
     note = "Bits per byte of hidden words. The change is paired by document: above 0 the model does worse than the reference."
-    plot = _loss_plot("languages-texts", findings, texts, "Bits per byte of other text")
+    plot = loss_plot("languages-texts", findings, texts, "Bits per byte of other text")
     return Finding("Other text, before and after", forgetting_reading(findings, texts, reference), [Table(head, rows, note)], [plot])
 
 
@@ -206,30 +206,3 @@ def _range(values: Sequence[tuple[float, str]]) -> str:
     """The least and the greatest of sorted (value, name)."""
     (low, first), (high, last) = values[0], values[-1]
     return f"{low:.2f} ({first})" if first == last else f"{low:.2f} ({first}) to {high:.2f} ({last})"
-
-
-def _fertility_plot(findings: Findings, spoken: Sequence[str]) -> Plot:
-    drawn, found = axes("What a token carries", "UTF-8 bytes a token", "")
-    _points(found, spoken, {name: {key: fits[key].bytes_per_token for key in spoken} for name, fits in findings.fertility.items()})
-    return Plot("languages-fertility", drawn)
-
-
-def _loss_plot(name: str, findings: Findings, groups: Sequence[str], title: str) -> Plot:
-    drawn, found = axes(title, "bits a byte of hidden words (lower is better)", "")
-    _points(found, groups, {who: {key: costs[key] for key in groups} for who, costs in findings.bits_per_byte.items()})
-    return Plot(name, drawn)
-
-
-def _points(found: Any, groups: Sequence[str], series: Mapping[str, Mapping[str, Estimate]]) -> None:
-    """Draw for each group every series' value and interval, one below the other."""
-    others = iter(("#b5651d", "#6a8f3c", "#7b5ea7", "0.3"))
-    fixed = {MODEL: "#1f6f8b", UNTRAINED: "0.6", UNIGRAM: "0.8"}
-    for i, (name, estimates) in enumerate(series.items()):
-        colour = fixed.get(name) or next(others, "0.3")
-        rows = [row + (i - (len(series) - 1) / 2) * 0.7 / len(series) for row in range(len(groups))]
-        values = [estimates[group] for group in groups]
-        found.hlines(rows, [one.interval[0] for one in values], [one.interval[1] for one in values], color=colour, lw=2)
-        found.plot([one.value for one in values], rows, "o", ms=4, color=colour, label=name)
-    found.set_yticks(range(len(groups)), groups)
-    found.set_ylim(len(groups) - 0.5, -0.5)
-    found.legend(fontsize=8, frameon=False)
