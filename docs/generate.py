@@ -1,7 +1,7 @@
 """Writes what the documents say of the code and of its figures; `--check` compares instead.
 
-`docs/cli.md` comes from the commands, `docs/settings.md` from the settings classes, `docs/speed.md` and parts of the README and of
-`docs/corpora.md` from the results of the benchmarks.
+`docs/cli.md` comes from the commands, `docs/settings.md` from the settings classes, `docs/speed.md` and parts of the README, of
+`docs/corpora.md` and of `docs/guides.md` from the results of the benchmarks.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 from typer.cli import get_docs_for_click
 
 import clinical_modernbert
+import language_table
 import speed
 from clinical_modernbert.cli.main import app
 from clinical_modernbert.settings import Settings
@@ -37,6 +38,7 @@ def main() -> int:
         HERE / "speed.md": GENERATED + speed.speed_page(),
         **with_figures(HERE.parent / "README.md", "Speed", speed.readme_section()),
         **with_figures(HERE / "corpora.md", "PHI", speed.phi_section()),
+        **with_figures(HERE / "guides.md", "Language", language_table.language_section()),
     }
     if "--check" not in sys.argv:
         for path, text in pages.items():

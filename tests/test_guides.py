@@ -1,6 +1,7 @@
 """The commands and programs of docs/guides.md run, in its order."""
 
 import json
+import random
 import re
 import shlex
 import subprocess
@@ -15,6 +16,8 @@ from documents import blocks, commands, read, run, run_command, write_brat_folde
 from running_server import running
 
 GUIDES = read("docs/guides.md")
+GERMAN = "Beginn Lisinopril Bluthochdruck Husten Fieber Entlassung Aufnahme Kontrolle Schmerz Brust Leber Herz stabil akut seit Tag"
+ANOTHER_LANGUAGE = re.search(r"## Training in another language\n.*?(?=\n## )", GUIDES, re.DOTALL)[0]
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +32,17 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hf.save(model, folder / "my-model")
     tokenizer.save(folder / "my-model", 8192)
     write_brat_folder(folder)
-    (folder / "hospital.yaml").write_text(blocks(GUIDES, "yaml")[0])
+    for name, config in zip(("hospital", "german"), blocks(GUIDES, "yaml"), strict=True):
+        (folder / f"{name}.yaml").write_text(config)
+    german = [" ".join(random.Random(i).choices(GERMAN.split(), k=30)) for i in range(130)]
+    for name, texts in (("german", german[:120]), ("set-aside", german[120:])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     return folder
 
 
 def test_every_command_of_the_guides_runs(workplace: Path) -> None:
     (served,) = (arguments for arguments in commands(GUIDES) if arguments[0] == "serve")
-    for arguments in commands(GUIDES):
+    for arguments in commands(GUIDES.replace(ANOTHER_LANGUAGE, "")):
         if arguments != served:
             assert run_command(workplace, arguments).strip(), arguments
     with running(workplace / served[1], log=workplace / "log") as server:
@@ -43,6 +50,14 @@ def test_every_command_of_the_guides_runs(workplace: Path) -> None:
         answer = subprocess.check_output(shlex.split(asked.replace("http://127.0.0.1:8000", server.url)), timeout=30)
     assert all({"start", "end", "label", "score", "text"} == span.keys() for span in json.loads(answer))
     assert "**Credentialed.**" in (workplace / "hospital-model" / "README.md").read_text()
+
+
+def test_every_command_on_another_language_runs(workplace: Path) -> None:
+    for arguments in commands(ANOTHER_LANGUAGE):
+        assert run_command(workplace, arguments).strip(), arguments
+    after = json.loads((workplace / "german-report" / "metrics.json").read_text())["languages"]
+    assert set(after) == {"german", "english"}
+    assert set(after["german"]["bytes_per_token"]) == {"model", "my-model"}
 
 
 def test_the_python_of_the_guides_runs(workplace: Path) -> None:

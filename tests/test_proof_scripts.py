@@ -144,3 +144,22 @@ def test_results_go_on_with_the_same_settings_alone(script, tmp_path, capsys):
     assert again.runs("ours") == {0: {"loss": 2.0}}
     with pytest.raises(SystemExit, match=r"was made with minutes 10, not 5\. Give the same options"):
         sittings.Results(tmp_path / "r.json", {"minutes": 5}, {})
+
+
+def test_training_on_other_languages_is_rehearsed():
+    told = json.loads(rehearse("language.py"))
+    old, new = (told["fertility"][f"{which} vocabulary"]["rus"]["bytes_per_token"] for which in ("old", "new"))
+    assert new > 2 * old
+    assert all(changes["rus"]["high"] < 0 for changes in told["change"].values())
+
+
+def test_no_fold_is_trained_on_its_own_articles_in_any_language(script, monkeypatch, tmp_path):
+    language, given = script("language"), []
+    bench = language.Bench(tmp_path, {}, 300, 1, 1, folds=2, notes=0, names=("deu", "fra"))
+    sample = language.Sample({"eng": ["e0", "e1", "e2"], "deu": ["d0", "d1", "d2"], "fra": ["f0", "f1", "f2"]}, [], ["other"])
+    monkeypatch.setattr(language, "_corpus", lambda folder, texts: given.append(texts))
+    monkeypatch.setattr(language, "_train", lambda *rest: tmp_path)
+    for fold in range(2):
+        language._went_on(bench, sample, tmp_path, fold, "old vocabulary, English beside")
+    assert [texts["other-languages"] for texts in given] == [["d1", "f1"], ["d0", "d2", "f0", "f2"]]
+    assert [texts["english"] for texts in given] == [["other"]] * 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clinical_modernbert import recipes, sources
-    from clinical_modernbert.api import evaluate, finetune, pretrain
+    from clinical_modernbert.api import analyze, evaluate, finetune, pretrain
     from clinical_modernbert.corpus import Corpus, CorpusSettings, build_corpus
     from clinical_modernbert.inference import Encoder, Prediction
     from clinical_modernbert.pretraining.run import Run
@@ -24,6 +24,7 @@ _HOMES = {
     "Prediction": "clinical_modernbert.inference",
     "Run": "clinical_modernbert.pretraining.run",
     "Tokenizer": "clinical_modernbert.tokenization",
+    "analyze": "clinical_modernbert.api",
     "build_corpus": "clinical_modernbert.corpus",
     "evaluate": "clinical_modernbert.api",
     "finetune": "clinical_modernbert.api",
@@ -37,6 +38,7 @@ __all__ = [
     "Prediction",
     "Run",
     "Tokenizer",
+    "analyze",
     "build_corpus",
     "evaluate",
     "finetune",

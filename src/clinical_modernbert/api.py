@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from clinical_modernbert.analysis import SECTIONS, Report, Subject
+from clinical_modernbert.analysis import analyze as _analyze
+from clinical_modernbert.analysis.subject import reference_names
 from clinical_modernbert.corpus import Corpus
 from clinical_modernbert.export.card import write_run_card
 from clinical_modernbert.export.report import run_summary, write_report
@@ -89,3 +92,29 @@ def evaluate(
     folder = None if output is None else Path(output)
     manifest = None if corpus is None else (corpus if isinstance(corpus, Corpus) else Corpus.open(corpus)).manifest
     return evaluate_all(compared, parts, seeds, folder, settings, corpus=manifest, overwrite=overwrite, progress=progress)
+
+
+def analyze(
+    model: Run | Path | str,
+    output: Path | str,
+    *,
+    sections: Sequence[str] | None = None,
+    references: Sequence[Path | str] = (),
+    corpus: Corpus | Path | str | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    progress: Progress = silent,
+    **material: Any,
+) -> Report:
+    """Look inside a model and write the report; see `cmbert analyze`. Without `sections`, all that the given material allows.
+
+    `material` is what else sections read, under the names of `analysis.Subject`, such as `tables` or `texts`.
+
+    Example:
+        >>> analyze("model/", "report/", sections=["languages"], texts={"news": Path("news.jsonl")}).page  # doctest: +SKIP
+    """
+    folder = model.model if isinstance(model, Run) else Path(model)
+    read = corpus.folder if isinstance(corpus, Corpus) else None if corpus is None else Path(corpus)
+    named = reference_names([Path(reference) for reference in references])
+    subject = Subject(folder, named, read, device=device, **material)
+    return _analyze(subject, list(SECTIONS) if sections is None else sections, Path(output), overwrite=overwrite, progress=progress)

@@ -14,7 +14,7 @@ from clinical_modernbert import atomic, recipes
 from clinical_modernbert.analysis.codes.answers import Findings, analyze_codes, contenders
 from clinical_modernbert.analysis.codes.section import codes_section
 from clinical_modernbert.analysis.report import metrics
-from clinical_modernbert.analysis.subject import MODEL, UNTRAINED
+from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, Subject
 from clinical_modernbert.api import pretrain
 from clinical_modernbert.batching import TokenStore
 from clinical_modernbert.corpus import Corpus, CorpusSettings, build_corpus
@@ -66,7 +66,7 @@ def quickstart(output: Path, *, overwrite: bool = False, progress: Progress = si
     summary["seconds"] = round(time.monotonic() - began, 1)
     atomic.write_json(output / "summary.json", summary)
     section = codes_section(findings)
-    atomic.write_json(output / "report" / "metrics.json", metrics([section]))
+    atomic.write_json(output / "report" / "metrics.json", metrics(Subject(model, corpus=corpus.folder), [section]))
     write_report(run, corpus.manifest, output / "report", summary=summary, cloze=cloze, sections=[section.html()])
     return Result(output, summary, cloze)
 

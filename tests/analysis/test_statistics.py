@@ -5,7 +5,15 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from clinical_modernbert.analysis.statistics import auc, average, clustered_mean, draw, rank_correlation, weighted_mean
+from clinical_modernbert.analysis.statistics import (
+    auc,
+    average,
+    clustered_mean,
+    clustered_ratio,
+    draw,
+    rank_correlation,
+    weighted_mean,
+)
 
 
 def test_auc_is_that_of_scikit_learn_with_ties():
@@ -49,3 +57,12 @@ def test_differences_are_taken_draw_by_draw_and_weighted_means_weigh():
     assert clustered_mean(values + 2, np.arange(30), weights).minus(one).interval == pytest.approx((2, 2))
     assert weighted_mean(values, np.ones(30), weights).interval == pytest.approx(one.interval)
     assert weighted_mean(values, np.arange(30.0), weights).value == pytest.approx(np.average(values, weights=np.arange(30)))
+
+
+def test_a_ratio_of_sums_draws_whole_groups_and_differences_are_paired():
+    above, below, group = np.array([1.0, 2.0, 9.0]), np.array([2.0, 4.0, 6.0]), np.array([0, 0, 1])
+    weights = np.array([[1.0, 1.0], [2.0, 0.0], [0.0, 2.0]])
+    found = clustered_ratio(above, below, group, weights)
+    assert found.value == 1
+    assert found.draws.tolist() == [1, 0.5, 1.5]
+    assert found.minus(clustered_ratio(above + below, below, group, weights)).interval == (-1, -1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_modernbert.analysis.codes.section import codes
+from clinical_modernbert.analysis.languages.section import languages
 from clinical_modernbert.analysis.report import write_report
 from clinical_modernbert.analysis.section import Section
 from clinical_modernbert.analysis.subject import Subject
@@ -22,7 +23,11 @@ class Report:
     left_out: Mapping[str, str]
 
 
-SECTIONS: Mapping[str, Callable[[Subject, Progress], Section]] = {"codes": codes, "weights": weights}
+SECTIONS: Mapping[str, Callable[[Subject, Progress], Section]] = {
+    "codes": codes,
+    "weights": weights,
+    "languages": languages,
+}
 """Name, which is the command as well -> what makes the section; what it misses it says in a ConfigError before it begins."""
 
 
@@ -30,8 +35,11 @@ def analyze(subject: Subject, names: Sequence[str], output: Path, *, overwrite: 
     """Write the report of these sections into `output`; of several, one that cannot be made is left out with its reason.
 
     Raises:
-        ConfigError: `output` holds a report, no section could be made, or the only one misses something.
+        ConfigError: `output` holds a report, no section could be made, the only one misses something, or there is none of a name.
     """
+    unknown = [name for name in names if name not in SECTIONS]
+    if unknown:
+        raise ConfigError(f"there is no section {unknown[0]!r}. Choose from {', '.join(SECTIONS)}.")
     if (output / "index.html").exists() and not overwrite:
         raise ConfigError(f"{output} holds a report. Choose another --output, or pass --overwrite.")
     made: list[Section] = []

@@ -33,7 +33,7 @@ class Estimate:
         return Estimate(self.value / other.value, self.draws / other.draws)
 
     def minus(self, other: "Estimate") -> "Estimate":
-        """The difference to `other`, draw by draw."""
+        """The difference from `other`, draw by draw."""
         return Estimate(self.value - other.value, self.draws - other.draws)
 
 
@@ -59,6 +59,13 @@ def weighted_mean(values: Floats, importance: Floats, weights: Floats) -> Estima
     """The mean of `values`, each as important as it is said; single values are drawn."""
     value = float((values * importance).sum() / importance.sum())
     return Estimate(value, (weights @ (values * importance)) / np.maximum(weights @ importance, 1e-12))
+
+
+def clustered_ratio(numerators: Floats, denominators: Floats, group: npt.NDArray[np.int64], weights: Floats) -> Estimate:
+    """The sum of `numerators` over that of `denominators`, such as bits over bytes of texts; whole groups are drawn."""
+    num_groups = weights.shape[1]
+    above, below = (np.bincount(group, values, num_groups) for values in (numerators, denominators))
+    return Estimate(float(above.sum() / below.sum()), (weights @ above) / np.maximum(weights @ below, 1e-12))
 
 
 def auc(positive: Floats, negative: Floats, positive_weights: Floats, negative_weights: Floats) -> Estimate:

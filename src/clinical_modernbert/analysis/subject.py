@@ -38,6 +38,8 @@ class Subject:
         tables: code tables to ask about.
         gem: CMS's file of equivalence mappings of ICD-9-CM to ICD-10-CM.
         limit: how much of its material a section samples, where it samples.
+        pubmed: PubMed XML, for abstracts in other languages.
+        texts: files of other text by a short name.
     """
 
     model: Path
@@ -48,6 +50,8 @@ class Subject:
     seed: int = 0
     device: str = "auto"
     gem: Path | None = None
+    pubmed: Path | None = None
+    texts: Mapping[str, Path] = field(default_factory=dict)
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -20,10 +20,19 @@ CHECKED = 200
 
 
 @app.command()
-def hf(model: Model, output: Output, dtype: Form = "fp32", check: Check = None, limit: Limit = None, overwrite: Overwrite = False) -> None:
+def hf(
+    model: Model,
+    output: Output,
+    dtype: Form = "fp32",
+    check: Check = None,
+    report: Annotated[Path | None, typer.Option("--report", help="A report of `cmbert analyze` on this model, for the card.")] = None,
+    limit: Limit = None,
+    overwrite: Overwrite = False,
+) -> None:
     """Write a folder that transformers loads with AutoModelForMaskedLM, or a fine-tuned one as what it is, with tokenizer and card.
 
     With --dtype int8 its `int8.json` says how near int8 stays to the same weights, and `--dtype int8` elsewhere takes the folder.
+    With --report the card repeats what the analysis found; a report of other weights is refused.
 
     Example: cmbert export hf run/checkpoints/latest/model -o my-model/
     """
@@ -34,7 +43,7 @@ def hf(model: Model, output: Output, dtype: Form = "fp32", check: Check = None, 
     texts = _texts(dtype, check, limit)
     if dtype == "int8" and texts is None:
         raise ConfigError("int8 is checked where it is made. Give texts like those it will see: --check NOTES.")
-    sys.stdout.write(f"{export_hf(model, output, overwrite=overwrite, check=texts, progress=progress)}\n")
+    sys.stdout.write(f"{export_hf(model, output, overwrite=overwrite, check=texts, report=report, progress=progress)}\n")
     if texts:
         _tell(output)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clinical_modernbert import atomic
 from clinical_modernbert.errors import ConfigError
+from clinical_modernbert.export.analysis_part import read_analysis, with_analysis
 from clinical_modernbert.export.card import CARD, describe
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.inference.task_encoder import FIGURES
@@ -17,20 +18,27 @@ from clinical_modernbert.tokenization import Tokenizer
 
 
 def export_hf(
-    model: Path, output: Path, *, overwrite: bool = False, check: Sequence[str] | None = None, progress: Progress = silent
+    model: Path,
+    output: Path,
+    *,
+    overwrite: bool = False,
+    check: Sequence[str] | None = None,
+    report: Path | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Write `model` as a Hugging Face folder: weights checked tensor by tensor, config in both spellings, tokenizer, card.
 
     A fine-tuned model keeps its head. With texts to `check` on, the folder also says how near its int8 form stays to it, and `Encoder`
-    loads that form.
+    loads that form. With a `report` of `cmbert analyze` on these weights the card repeats what it found.
 
     Raises:
-        ConfigError: `output` exists and `overwrite` is false, or a fine-tuned model is to be checked.
+        ConfigError: `output` exists and `overwrite` is false, a fine-tuned model is to be checked, or `report` is of other weights.
         CheckpointError: `model` is incomplete or damaged, or its int8 form strays too far on the texts of `check`.
     """
     hf.refuse_existing(output, overwrite)
     if is_fine_tuned(model) and check is not None:
         raise ConfigError(f"{model} is fine-tuned, and no check of int8 covers its head. Leave out --check.")
+    analysis = read_analysis(report, hf.weights_sha256(model)) if report else None
     with atomic.new_folder(output) as aside:
         if is_fine_tuned(model):
             _write_fine_tuned(model, aside)
@@ -38,6 +46,8 @@ def export_hf(
             loaded = hf.load(model)
             hf.save(loaded, aside)
             atomic.write_text(aside / CARD, card_of(model, loaded.config))
+        if analysis is not None:
+            atomic.write_text(aside / CARD, with_analysis(card_of(model, hf.load_config(model)), analysis))
         Tokenizer.load(model).save(aside, hf.load_config(model).max_position_embeddings)
         if check is not None:
             Encoder.from_pretrained(aside, device="cpu").quantize(check, progress=progress)
