@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clinical_modernbert.analysis.bias.section import bias
 from clinical_modernbert.analysis.codes.section import codes
 from clinical_modernbert.analysis.report import write_report
 from clinical_modernbert.analysis.section import Section
@@ -21,7 +22,7 @@ class Report:
     left_out: Mapping[str, str]
 
 
-SECTIONS: Mapping[str, Callable[[Subject, Progress], Section]] = {"codes": codes}
+SECTIONS: Mapping[str, Callable[[Subject, Progress], Section]] = {"codes": codes, "bias": bias}
 """Name, which is the command as well -> what makes the section; what it misses it says in a ConfigError before it begins."""
 
 

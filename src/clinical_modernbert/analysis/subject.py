@@ -36,6 +36,8 @@ class Subject:
         references: other models by a short name; the first is what a section compares weights and losses with.
         corpus: what the model was trained on.
         tables: code tables to ask about.
+        templates: what the section on bias asks, in the place of ours.
+        task_model: a folder of `cmbert finetune`; task_data: texts of its task.
         limit: how much of its material a section samples, where it samples.
     """
 
@@ -46,6 +48,9 @@ class Subject:
     limit: int | None = None
     seed: int = 0
     device: str = "auto"
+    templates: Path | None = None
+    task_model: Path | None = None
+    task_data: Path | None = None
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -27,6 +28,10 @@ Tables = Annotated[
 CorpusFolder = Annotated[Path | None, typer.Option("--corpus", help="The model's corpus.")]
 Sampled = Annotated[int | None, typer.Option("--limit", min=100, help="How much is sampled of what a section asks about.")]
 
+TemplateFile = Annotated[Path | None, typer.Option("--templates", help="Sentences and groups for bias, in the place of ours.")]
+TaskModel = Annotated[Path | None, typer.Option("--task-model", help="A folder of cmbert finetune, whose answers are looked at for bias.")]
+TaskData = Annotated[Path | None, typer.Option("--task-data", help="Texts of that task, as cmbert finetune reads them.")]
+
 
 @app.command()
 def codes(
@@ -49,6 +54,30 @@ def codes(
     _report(subject, ["codes"], output, overwrite, as_json)
 
 
+@app.command()
+def bias(
+    model: Model,
+    output: Output,
+    references: References = None,
+    templates: TemplateFile = None,
+    task_model: TaskModel = None,
+    task_data: TaskData = None,
+    limit: Sampled = None,
+    seed: Seed = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Test which attributes go with which groups of people, and whether a task's answers change with the group alone.
+
+    Example: cmbert analyze bias model/ --reference model-without-counterfactuals/ --task-model tagger/ --task-data brat/ -o report/
+    """
+    subject = replace(
+        _subject(model, references, None, None, limit, seed, device), templates=templates, task_model=task_model, task_data=task_data
+    )
+    _report(subject, ["bias"], output, overwrite, as_json)
+
+
 @app.command(name="all")
 def everything(
     model: Model,
@@ -56,6 +85,9 @@ def everything(
     references: References = None,
     tables: Tables = None,
     corpus: CorpusFolder = None,
+    templates: TemplateFile = None,
+    task_model: TaskModel = None,
+    task_data: TaskData = None,
     limit: Sampled = None,
     seed: Seed = None,
     device: Device = None,
@@ -68,7 +100,9 @@ def everything(
     """
     from clinical_modernbert.analysis import SECTIONS
 
-    subject = _subject(model, references, corpus, tables, limit, seed, device)
+    subject = replace(
+        _subject(model, references, corpus, tables, limit, seed, device), templates=templates, task_model=task_model, task_data=task_data
+    )
     _report(subject, list(SECTIONS), output, overwrite, as_json)
 
 

@@ -105,7 +105,7 @@ class Swapped:
     sides: tuple[int, int]
 
     def moved(self, place: int) -> int:
-        """Where the character at `place` of the first text stands in this one; of a changed term, its end or its start."""
+        """Where the character at `place` of the first text stands in this one; within a changed term, where that begins."""
         shift = 0
         for start, end, replacement in self.edits:
             if place < end:
