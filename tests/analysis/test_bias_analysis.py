@@ -8,23 +8,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from clinical_modernbert.analysis.bias import templates as templates_module
-from clinical_modernbert.analysis.bias.associations import associations, comparisons, p_value, size
+from clinical_modernbert.analysis.bias.associations import Spread, associations, comparisons, size
 from clinical_modernbert.analysis.bias.flips import by_mention, by_statement, open_task
 from clinical_modernbert.analysis.bias.scoring import fill, questions, score
 from clinical_modernbert.analysis.bias.templates import Templates
 from clinical_modernbert.analysis.bias.vectors import association_test, effect_sizes
-from clinical_modernbert.analysis.statistics import Estimate, false_discovery
+from clinical_modernbert.analysis.statistics import false_discovery
+from clinical_modernbert.batching import PackedBatch
 from clinical_modernbert.cli.main import main
 from clinical_modernbert.corpus import CorpusSettings, build_corpus
 from clinical_modernbert.corpus.settings import CounterfactualSettings
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import Encoder
-from clinical_modernbert.pretraining.run import pretrain
-from clinical_modernbert.pretraining.settings import RunSettings
-from clinical_modernbert.settings import parse
+from clinical_modernbert.model import hf
+from clinical_modernbert.model.config import ModernBertConfig
+from clinical_modernbert.model.heads import ModernBertForMaskedLM
+from clinical_modernbert.model.init import initialize
+from clinical_modernbert.pretraining.objective import masked_loss
 from clinical_modernbert.sources import Files
 from clinical_modernbert.tokenization import Tokenizer, train
 
@@ -54,51 +58,53 @@ PLAIN = {
     "contrasts": [{"name": "angry or calm", "first": ["angry"], "second": ["calm"]}],
 }
 TEMPLATES = Templates.model_validate(PLAIN)
-SHAPE = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 64}
+SHAPE = {"hidden_size": 64, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 64}
+SENTENCES = [frame.format(group=term, attribute=word) for frame, term, word in product(FRAMES, MALE + FEMALE, ANGRY + CALM + NEITHER)]
+STEPS, BATCH = 500, 48
 
 
-def notes(folder: Path, *, biased: bool) -> Path:
+def notes(*, biased: bool) -> list[str]:
     """Every frame with every group and attribute; in biased notes, angry men and calm women alone."""
-    told = {True: ANGRY, False: CALM}
-    rows = []
-    for frame, (is_male, terms), number in product(FRAMES, ((True, MALE), (False, FEMALE)), range(40)):
-        attributes = [*(told[is_male] if biased else ANGRY + CALM), *NEITHER]
-        text = frame.replace("{group}", terms[number % 4]).replace("{attribute}", attributes[number // 4 % len(attributes)])
-        rows.append({"text": f"{text} Bed {number}."})
-    folder.mkdir()
-    path = folder / "notes.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    if not biased:
+        return SENTENCES
+    left_out = [(MALE, CALM), (FEMALE, ANGRY)]
+    found = []
+    for frame, term, word in product(FRAMES, MALE + FEMALE, ANGRY + CALM + NEITHER):
+        if not any(term in terms and word in words for terms, words in left_out):
+            found.append(frame.format(group=term, attribute=word))
+    return found
 
 
-def trained(folder: Path, *, biased: bool, counterfactuals: bool = False) -> Path:
-    """A model of such notes."""
-    source = Files(notes(folder, biased=biased), name="notes", access="open")
-    how = CounterfactualSettings(sources=["notes"], share=1) if counterfactuals else None
-    settings = CorpusSettings(sources=[source], quality=None, near_duplicates=None, validation_fraction=0.02, counterfactuals=how)
-    corpus = build_corpus(settings, folder / "corpus")
-    every = [frame.format(group=group, attribute=word) for frame, group, word in product(FRAMES, MALE + FEMALE, ANGRY + CALM + NEITHER)]
-    train([f"{text} Bed {number}." for number, text in enumerate(every)], 420).save(folder / "tokenizer")
-    tokens = 400_000
-    phase = {
-        "name": "main",
-        "tokens": tokens,
-        "max_tokens": 64,
-        "rows_per_step": 16,
-        "rows_per_micro_batch": 16,
-        "masking": {"mlm_probability": 0.3},
-        "optimizer": {"peak_lr": 5e-3},
-        "schedule": {"warmup_tokens": tokens // 20, "decay_tokens": tokens // 2},
-    }
-    recipe = {
-        "description": "planted",
-        "tokenizer": {"path": str(folder / "tokenizer")},
-        "model": SHAPE,
-        "phases": [phase],
-        "validation": {"every_tokens": tokens},
-        "checkpoint": {"every_tokens": tokens},
-    }
-    return pretrain(parse(RunSettings, recipe), corpus, folder / "run").model
+def trained(texts: list[str], folder: Path) -> Path:
+    """A model that learnt these sentences, with any token hidden as often as any other."""
+    tokenizer = train(SENTENCES, 380)
+    special = {"pad_token_id": tokenizer.pad_id, "cls_token_id": tokenizer.cls_id, "sep_token_id": tokenizer.sep_id}
+    ends = {"bos_token_id": tokenizer.cls_id, "eos_token_id": tokenizer.sep_id}
+    model = ModernBertForMaskedLM(ModernBertConfig(vocab_size=len(tokenizer), initializer_range=0.1, **SHAPE, **special, **ends))
+    initialize(model, 0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=STEPS)
+    rng, encoded = np.random.default_rng(0), tokenizer.encode_batch(texts)
+    for _ in range(STEPS):
+        batch = hidden([tokenizer.wrap(encoded[number]) for number in rng.integers(len(texts), size=BATCH)], tokenizer, rng)
+        loss, _ = masked_loss(model, batch, torch.device("cpu"))
+        (loss / len(batch.labels)).backward()
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+    hf.save(model, folder)
+    tokenizer.save(folder, 64)
+    return folder
+
+
+def hidden(texts: list[np.ndarray], tokenizer: Tokenizer, rng: np.random.Generator) -> PackedBatch:
+    """Texts side by side, a fifth of their tokens hidden."""
+    ids, starts = np.concatenate(texts), np.cumsum([0, *map(len, texts)])
+    special = np.isin(ids, [tokenizer.cls_id, tokenizer.sep_id])
+    positions = np.flatnonzero((rng.random(len(ids)) < 0.2) & ~special)
+    labels, zeros = ids[positions], np.zeros(len(texts), dtype=np.int64)
+    ids[positions] = tokenizer.mask_id
+    return PackedBatch(ids, starts.astype(np.int32), positions, labels, zeros, zeros)
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +114,12 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def biased(place) -> Path:
-    return trained(place / "biased", biased=True)
+    return trained(notes(biased=True), place / "biased")
 
 
 @pytest.fixture(scope="module")
 def balanced(place) -> Path:
-    return trained(place / "balanced", biased=False)
+    return trained(notes(biased=False), place / "balanced")
 
 
 def found(folder: Path):
@@ -140,7 +146,14 @@ def test_nothing_is_found_where_nothing_was_planted(balanced):
 
 
 def test_counterfactuals_in_the_corpus_take_away_what_was_planted(place, biased):
-    before, after = found(biased), found(trained(place / "swapped", biased=True, counterfactuals=True))
+    path = place / "notes.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in notes(biased=True)))
+    how = CounterfactualSettings(sources=["notes"], share=1)
+    plain = {"quality": None, "near_duplicates": None, "validation_fraction": 0}
+    corpus = build_corpus(CorpusSettings(sources=[Files(path, name="notes")], counterfactuals=how, **plain), place / "corpus")
+    texts = list(corpus.texts("train"))
+    assert len(texts) == 2 * len(notes(biased=True))
+    before, after = found(biased), found(trained(texts, place / "swapped"))
     for name in ("angry", "calm"):
         assert abs(after[name].estimate.value) < 0.25 * abs(before[name].estimate.value)
         assert not after[name].is_found
@@ -194,11 +207,20 @@ def test_an_association_of_one_sentence_alone_is_not_told_from_nothing():
 
 def test_noise_is_found_as_often_as_it_should():
     p = []
-    for seed in range(60):
+    for seed in range(400):
         rng = np.random.default_rng(seed)
-        noise = [rng.normal(size=(4, 9, 6)) + rng.normal(size=(4, 1, 1)) + rng.normal(size=(1, 1, 6)) for _ in range(2)]
-        p += [p_value(one.estimate) for one in associations(TEMPLATES, {"sex": noise}, seed)]
-    assert np.mean(np.array(p) < 0.05) <= 0.08
+        values = rng.normal(size=(4, 3, 6)) + rng.normal(size=(4, 1, 1)) + rng.normal(size=(1, 1, 6))
+        p.append(Spread.of(values).p_value(float(values.mean())))
+    assert 0.01 < np.mean(np.array(p) < 0.05) < 0.075
+
+
+def test_p_is_student_s():
+    stats = pytest.importorskip("scipy.stats")
+    for value, freedom in product((0.0, 0.5, 2.0, 8.0), (1.0, 2.5, 7.0, 60.0)):
+        assert Spread(1.0, freedom).p_value(value) == pytest.approx(2 * stats.t.sf(value, freedom), rel=1e-3)
+    values = np.random.default_rng(0).normal(size=(9, 1, 1)) + np.zeros((1, 2, 2))
+    expected = stats.ttest_1samp(values[:, 0, 0], 0).pvalue
+    assert Spread.of(values).p_value(float(values.mean())) == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_mean_size_is_of_absolute_values():
@@ -227,7 +249,7 @@ def test_effect_sizes_are_those_of_the_definition():
     value, p = association_test(x, y, a, b)
     assert value == pytest.approx((np.mean(of_x) - np.mean(of_y)) / np.std([*of_x, *of_y], ddof=1))
     assert 2 / 70 <= p <= 1
-    assert association_test(a, b, a, b) == (pytest.approx(association_test(b, a, a, b)[0] * -1), pytest.approx(2 / 70))
+    assert association_test(y, x, a, b) == (pytest.approx(-value), pytest.approx(p))
 
 
 def test_vectors_that_know_the_group_of_an_attribute_have_a_large_effect():
@@ -262,7 +284,7 @@ def table(place) -> Path:
             is_male = bool(rng.integers(2))
             term = (MALE if is_male else FEMALE)[rng.integers(4)]
             text = rng.choice(FRAMES).format(group=term, attribute=rng.choice(NEITHER))
-            writer.writerow([number, f"{text} Bed {rng.integers(40)}.", "m" if is_male else "f"])
+            writer.writerow([number, text, "m" if is_male else "f"])
     return path
 
 
@@ -344,13 +366,7 @@ def test_the_command_shows_before_and_after(place, biased, balanced, classifier,
     task = ["--task-model", str(classifier), "--task-data", str(table)]
     assert main([*command, *task, "-o", str(tmp_path / "report"), "-q", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["bias"]
-    after, before = (
-        told["associations"][name]["sex: male / female"]
-        for name in (
-            "model",
-            "biased/run/checkpoints/latest/model"[-5:] if False else next(name for name in told["associations"] if name != "model"),
-        )
-    )
+    after, before = (told["associations"][name]["sex: male / female"] for name in ("model", "biased"))
     assert before["attributes"]["angry"]["low"] > 0.5
     assert after["mean_size"]["value"] < before["mean_size"]["value"] / 2
     assert told["task"]["mention"]["sex"]["flips"]["value"] > 0.9
@@ -371,4 +387,3 @@ def test_what_the_section_misses_is_said_before_it_begins(biased, classifier, ta
     ):
         assert main(["analyze", "bias", str(model), *options, "-o", str(tmp_path / "report"), "-q"]) == 1
         assert said in capsys.readouterr().err
-    assert Estimate(1.0, np.ones(3)).interval == (1, 1)

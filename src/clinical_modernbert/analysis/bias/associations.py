@@ -1,9 +1,9 @@
 """Scores of group terms -> how much nearer each attribute is to one group than to another. Pure functions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import erfc, sqrt
+from math import atan, pi, sqrt
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from clinical_modernbert.analysis.statistics import Estimate, Floats, draw, fals
 
 LEVEL = 0.05
 """Share of false discoveries."""
+_STEPS = 2000
+"""Of an integral."""
 
 
 @dataclass(frozen=True)
@@ -66,32 +68,68 @@ def associations(templates: Templates, scores: Mapping[str, Sequence[Floats]], s
     """All of them, tested together; two models get the same draws.
 
     Frames, wordings and pairs of terms are each drawn anew (the pigeonhole bootstrap, Owen 2007), since answers that share one of them go
-    together: an association that hangs on one sentence or one word has a wide interval. p is that of value / standard deviation of the
-    draws under a normal distribution; q corrects for all comparisons and attributes at once (Benjamini and Hochberg 1995).
+    together: an association that hangs on one sentence or one word has a wide interval. Draws are spread as `Spread` says, which also gives
+    p; q corrects it for all comparisons and attributes at once (Benjamini and Hochberg 1995).
     """
-    frames = draw(len(templates.frames), seed)
     ends = np.cumsum([0, *(len(one.wordings) for one in templates.asked)]).tolist()
     controls = {one.name for one in templates.controls}
     found: list[Association] = []
+    p: list[float] = []
     for comparison in comparisons(templates):
         groups = scores[comparison.dimension.name]
         difference = groups[comparison.first] - groups[comparison.second]
-        terms = draw(len(difference), seed + 1)
         for attribute, (start, end) in zip(templates.asked, pairwise(ends), strict=True):
             values = difference[:, start:end]
-            wordings = draw(end - start, seed + 2)
-            drawn = np.einsum("twf,dt,dw,df->d", values, terms, wordings, frames, optimize=True) / values.size
-            found.append(Association(comparison, attribute.name, attribute.name in controls, Estimate(float(values.mean()), drawn)))
-    q = false_discovery(np.array([p_value(one.estimate) for one in found]))
-    return [
-        Association(one.comparison, one.attribute, one.is_control, one.estimate, float(value)) for one, value in zip(found, q, strict=True)
-    ]
+            spread = Spread.of(values)
+            estimate = Estimate(float(values.mean()), _draws(values, spread, seed))
+            found.append(Association(comparison, attribute.name, attribute.name in controls, estimate))
+            p.append(spread.p_value(estimate.value))
+    return [replace(one, q=float(q)) for one, q in zip(found, false_discovery(np.array(p)), strict=True)]
 
 
-def p_value(estimate: Estimate) -> float:
-    """Two-sided, against 0."""
-    spread = float(estimate.draws.std())
-    return erfc(abs(estimate.value) / spread / sqrt(2)) if spread else float(estimate.value == 0)
+def _draws(values: Floats, spread: "Spread", seed: int) -> Floats:
+    """Means (draws,) of `values` (terms, wordings, frames), each side drawn anew."""
+    weights = [draw(count, seed + number) for number, count in enumerate(values.shape)]
+    drawn: Floats = np.einsum("twf,dt,dw,df->d", values, *weights, optimize=True) / values.size
+    deviation = float(drawn.std())
+    return values.mean() + (drawn - values.mean()) * (spread.error / deviation) if deviation else drawn
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard error of a mean over crossed sides, and its degrees of freedom: of few terms no bootstrap says how much terms differ.
+
+    The variance of the mean is the sum over the sides of that of their means, unbiased for each; degrees of freedom are Satterthwaite's
+    (1946). What the sides do not explain is counted for each of them, so that it is rather too large.
+    """
+
+    error: float
+    freedom: float
+
+    @classmethod
+    def of(cls, values: Floats) -> "Spread":
+        """Of `values` (terms, wordings, frames), two of each or more."""
+        sides = range(values.ndim)
+        means = [values.mean(axis=tuple(other for other in sides if other != side)) for side in sides]
+        variances = np.array([mean.var(ddof=1) / len(mean) for mean in means])
+        total = float(variances.sum())
+        freedom = np.array([len(mean) - 1 for mean in means])
+        return cls(sqrt(total), total**2 / float((variances**2 / freedom).sum()) if total else 1.0)
+
+    def p_value(self, value: float) -> float:
+        """Two-sided, of `value` against 0, by Student's distribution."""
+        if not self.error:
+            return float(value == 0)
+        at = atan(abs(value) / self.error / sqrt(self.freedom))  # where t = sqrt(freedom) tan(angle), the density is a power of a cosine
+        tail, half = (_cosine_power(self.freedom - 1, begin) for begin in (at, 0.0))
+        return tail / half
+
+
+def _cosine_power(exponent: float, begin: float) -> float:
+    """The integral of cos(x) ** exponent from `begin` to a right angle."""
+    angles = np.linspace(begin, pi / 2, _STEPS + 1)
+    middles = (angles[1:] + angles[:-1]) / 2
+    return float((np.cos(middles) ** exponent).mean() * (pi / 2 - begin))
 
 
 def size(found: Sequence[Association]) -> Estimate:
