@@ -8,7 +8,7 @@ OUTPUT keeps the models, so that `cmbert analyze bias` can show one beside the o
 
 Open notes (E3C, MTSamples), one tokenizer, one shape, as many tokens for each. `without`: the notes as they are. `half replaced`: half of
 the training notes are about the other sex. `copies`: a swapped copy of each stands beside it, so that the same tokens see each note half as
-often. For every model: the mean absolute association of our templates' attributes with sex, which is swapped, and with age, which is not,
+often. For every model: the size (root mean square, less noise) of associations with sex, which is swapped, and with age, which is not,
 how many are told from 0, and masked loss and bits per byte of held-out notes, which are never swapped: that is the cost.
 """
 
@@ -88,16 +88,14 @@ def recipe(options: argparse.Namespace, seed: int) -> RunSettings:
 
 def measure(folder: Path, corpus: Corpus, options: argparse.Namespace) -> dict[str, Any]:
     """Associations with sex and age, and what the model knows of held-out notes."""
-    asked = templates.read()
-    asked = asked.model_copy(update={"dimensions": [one for one in asked.dimensions if one.name in options.dimensions]})
-    found = associations(asked, score(Encoder.from_pretrained(folder), asked, progress))
-    figures = {name: value for one in options.dimensions for name, value in of_dimension(one, found).items()}
+    found = associations(options.asked, score(Encoder.from_pretrained(folder), options.asked, progress))
+    figures = {name: value for one in options.asked.dimensions for name, value in of_dimension(one.name, found).items()}
     known = held_out.measure(folder, corpus, {"": options.row}, options.step_tokens, options.validation_tokens, questions=0)
     return figures | known
 
 
 def of_dimension(name: str, found: Sequence[Association]) -> dict[str, Any]:
-    """Mean absolute association with its interval, of controls too, and how many are told from 0."""
+    """Size of the associations with its interval, of controls too, and how many are told from 0."""
     mine = [one for one in found if one.comparison.dimension.name == name]
     tested, controls = ([one for one in mine if one.is_control is which] for which in (False, True))
     estimate = size(tested)
@@ -158,7 +156,8 @@ def rehearsal(options: argparse.Namespace, folder: Path) -> None:
     options.data, options.results, options.output = folder / "data", folder / "results.json", folder
     options.seeds, options.tokens, options.vocabulary, options.row, options.step_tokens = options.seeds[:1], 15_000, 400, 128, 512
     options.shape, options.validation_tokens = SHAPES["tiny"] | {"hidden_size": 48, "num_hidden_layers": 3}, 1000
-    options.dimensions = DIMENSIONS[:1]
+    few = {"dimensions": options.asked.dimensions[:1], "attributes": options.asked.attributes[:2], "contrasts": []}
+    options.asked = options.asked.model_copy(update=few)
 
 
 def arguments() -> argparse.Namespace:
@@ -172,7 +171,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=HERE / "results" / "bias.json")
     parser.add_argument("--rehearse", action="store_true")
     parser.set_defaults(shape=SHAPES["tiny"], vocabulary=8192, row=ROW, step_tokens=STEP_TOKENS, validation_tokens=VALIDATION_TOKENS)
-    parser.set_defaults(dimensions=DIMENSIONS)
+    asked = templates.read()
+    parser.set_defaults(asked=asked.model_copy(update={"dimensions": [one for one in asked.dimensions if one.name in DIMENSIONS]}))
     return parser.parse_args()
 
 

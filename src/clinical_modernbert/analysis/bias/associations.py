@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from math import atan, pi, sqrt
 
 import numpy as np
@@ -99,8 +99,8 @@ def _draws(values: Floats, spread: "Spread", seed: int) -> Floats:
 class Spread:
     """Standard error of a mean over crossed sides, and its degrees of freedom: of few terms no bootstrap says how much terms differ.
 
-    The variance of the mean is the sum over the sides of that of their means, unbiased for each; degrees of freedom are Satterthwaite's
-    (1946). What the sides do not explain is counted for each of them, so that it is rather too large.
+    The variance of the mean is that of Cameron, Gelbach and Miller (2011): of the means of each side, less what two sides share, at least
+    the largest of the sides'; degrees of freedom are Satterthwaite's (1946).
     """
 
     error: float
@@ -109,12 +109,11 @@ class Spread:
     @classmethod
     def of(cls, values: Floats) -> "Spread":
         """Of `values` (terms, wordings, frames), two of each or more."""
-        sides = range(values.ndim)
-        means = [values.mean(axis=tuple(other for other in sides if other != side)) for side in sides]
-        variances = np.array([mean.var(ddof=1) / len(mean) for mean in means])
-        total = float(variances.sum())
-        freedom = np.array([len(mean) - 1 for mean in means])
-        return cls(sqrt(total), total**2 / float((variances**2 / freedom).sum()) if total else 1.0)
+        sides = [_variance(values, (side,)) for side in range(values.ndim)]
+        shared = sum(_variance(values, pair) for pair in combinations(range(values.ndim), 2))
+        total = max(*sides, sum(sides) - shared + _variance(values, tuple(range(values.ndim))))
+        parts = sum(variance**2 / (count - 1) for variance, count in zip(sides, values.shape, strict=True))
+        return cls(sqrt(total), total**2 / parts if parts else 1.0)
 
     def p_value(self, value: float) -> float:
         """Two-sided, of `value` against 0, by Student's distribution."""
@@ -125,6 +124,12 @@ class Spread:
         return tail / half
 
 
+def _variance(values: Floats, sides: tuple[int, ...]) -> float:
+    """Of the mean, if nothing but what differs between places of these sides made it vary."""
+    means = values.mean(axis=tuple(other for other in range(values.ndim) if other not in sides))
+    return float(means.var(ddof=1) / means.size)
+
+
 def _cosine_power(exponent: float, begin: float) -> float:
     """The integral of cos(x) ** exponent from `begin` to a right angle."""
     angles = np.linspace(begin, pi / 2, _STEPS + 1)
@@ -133,6 +138,13 @@ def _cosine_power(exponent: float, begin: float) -> float:
 
 
 def size(found: Sequence[Association]) -> Estimate:
-    """Mean of the absolute associations; noise makes it larger, so that it means something beside another model's alone."""
-    draws = np.mean([np.abs(one.estimate.draws) for one in found], axis=0)
-    return Estimate(float(np.mean([abs(one.estimate.value) for one in found])), draws)
+    """Root of the mean square of the associations, less what noise alone would give; below 0 where they are smaller than that."""
+    noise = np.array([one.estimate.draws.var() for one in found])
+    square = np.mean(np.square([one.estimate.value for one in found]) - noise)
+    squares = np.mean(np.square([one.estimate.draws for one in found]) - 2 * noise[:, None], axis=0)  # a draw has the noise twice
+    return Estimate(float(_signed_root(square)), _signed_root(squares))
+
+
+def _signed_root(values: Floats) -> Floats:
+    root: Floats = np.sign(values) * np.sqrt(np.abs(values))
+    return root

@@ -13,14 +13,14 @@ _COLOURS = ("#1f6f8b", "#b5651d", "0.45", "0.65", "0.8")
 
 
 def sizes(names: Sequence[str], found: Mapping[str, Sequence[Estimate]]) -> Any:
-    """For each comparison the mean absolute association of each model, with its interval."""
+    """For each comparison the size of each model's associations, with its interval."""
     drawn, (panel,) = _panels(1, 0.9 + 0.24 * len(names) * max(2, len(found) * 0.6))
     for number, (name, estimates) in enumerate(found.items()):
         _intervals(panel, estimates, number, len(found), name)
     _rows(panel, names)
-    panel.set_xlim(left=0)
-    panel.set_xlabel("mean absolute association (nats)", fontsize=8)
-    panel.legend(fontsize=7, frameon=False, loc="lower right")
+    panel.axvline(0, color="0.6", lw=0.8)
+    panel.set_xlabel("size of associations (nats)", fontsize=8)
+    panel.legend(fontsize=7, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(found))
     return drawn
 
 
@@ -36,7 +36,7 @@ def forest(comparisons: Sequence[Comparison], found: Mapping[str, Sequence[Seque
         panel.set_xlabel("nats", fontsize=8)
     _rows(panels[0], attributes)
     if len(found) > 1:
-        panels[-1].legend(fontsize=7, frameon=False, loc="best")
+        drawn.legend(*panels[0].get_legend_handles_labels(), fontsize=7, frameon=False, loc="outside upper center", ncols=len(found))
     return drawn
 
 
@@ -51,7 +51,7 @@ def effects(names: Sequence[str], found: Mapping[str, Sequence[float]], chance: 
     _rows(panel, names)
     panel.set_xlim(-2, 2)
     panel.set_xlabel("effect size (standard deviations)", fontsize=8)
-    panel.legend(fontsize=7, frameon=False, loc="upper right", ncols=2)
+    panel.legend(fontsize=7, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(found) + 1)
     return drawn
 
 
@@ -59,10 +59,10 @@ def flips(found: Sequence[Flips]) -> Any:
     """How often answers change, between groups and in the control; and the gap in F1."""
     drawn, (rates, gaps) = _panels(2, 1.0 + 0.3 * len(found))
     _intervals(rates, [one.rate for one in found], 0, 2, "another group")
-    _intervals(rates, [one.control for one in found if one.control is not None], 1, 2, "control")
+    _intervals(rates, [one.control for one in found], 1, 2, "control")
     rates.set_xlim(left=0)
     rates.set_xlabel("share of answers that flip", fontsize=8)
-    rates.legend(fontsize=7, frameon=False, loc="best")
+    rates.legend(fontsize=7, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     _intervals(gaps, [one.gap for one in found], 0, 1, "gap")
     gaps.axvline(0, color="0.6", lw=0.8)
     gaps.set_xlabel("F1 about the first group less the second", fontsize=8)
@@ -87,10 +87,14 @@ def _rows(panel: Any, names: Sequence[str]) -> None:
     panel.set_ylim(len(names) - 0.5, -0.5)
 
 
-def _intervals(panel: Any, estimates: Sequence[Estimate], number: int, of: int, label: str, filled: Sequence[bool] | None = None) -> None:
+def _intervals(
+    panel: Any, estimates: Sequence[Estimate | None], number: int, of: int, label: str, filled: Sequence[bool] | None = None
+) -> None:
     """Values with their intervals, a row each, those of several models below one another."""
     colour, shift = _colour(number), (number - (of - 1) / 2) * 0.7 / of
     for row, one in enumerate(estimates):
+        if one is None:
+            continue
         panel.plot(one.interval, [row + shift] * 2, color=colour, lw=1.4)
         full = filled is None or filled[row]
         panel.plot([one.value], [row + shift], "o", ms=4, color=colour, mfc=colour if full else "white", label=label if row == 0 else None)

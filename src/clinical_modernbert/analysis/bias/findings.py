@@ -6,7 +6,7 @@ import numpy as np
 
 from clinical_modernbert.analysis.bias import figures
 from clinical_modernbert.analysis.bias.associations import LEVEL, Association, Comparison, size
-from clinical_modernbert.analysis.bias.flips import Flips, Task
+from clinical_modernbert.analysis.bias.flips import CONTROL, Flips, Task
 from clinical_modernbert.analysis.bias.templates import GroupDimension
 from clinical_modernbert.analysis.bias.vectors import EffectSize
 from clinical_modernbert.analysis.section import Cell, Finding, Plot, Table
@@ -52,9 +52,7 @@ def overview(found: Found, untrained: Restarts, comparisons: Sequence[Comparison
         both = [average(sizes[which]) for which in (MODEL, name)]
         verdict = _told(minus(*both), "stronger", "weaker")
         reading += f" On the whole they are {verdict} than in {name}: {both[0].value:.3f} and {both[1].value:.3f} nats."
-    note = (
-        "Mean absolute association over the attributes, in nats. Noise makes it larger, so that it means something beside another column."
-    )
+    note = "Root of the mean square association over the attributes, in nats, less what noise gives; below 0: no more than noise."
     plot = Plot("bias-overview", figures.sizes([one.name for one in comparisons], {**sizes, UNTRAINED: chance}))
     return Finding("How strong associations are on the whole", reading, [Table(head, rows, note)], [plot])
 
@@ -71,7 +69,7 @@ def of_dimension(dimension: GroupDimension, found: Found, untrained: Restarts, c
             chance = float(np.mean([abs(of(some, comparison)[number].estimate.value) for some in untrained]))
             label = f"{one.attribute} (control)" if one.is_control else one.attribute
             change = [minus(one.estimate, beside[0])] if beside else []
-            rows.append([label, one.estimate, one.q, chance, *beside, *change])
+            rows.append([label, one.estimate, round(one.q, 3), chance, *beside, *change])
         change_head = [f"{MODEL} less {others[0]}"] if others else []
         head = [f"{comparison.names[0]} (+) or {comparison.names[1]} (-)", MODEL, "q", f"{UNTRAINED}, size", *others, *change_head]
         tables.append(Table(head, rows))
@@ -101,12 +99,12 @@ def _sentence(found: Sequence[Association], comparison: Comparison) -> str:
 def of_vectors(found: Mapping[str, Sequence[EffectSize]], untrained: Sequence[Sequence[EffectSize]]) -> Finding:
     """Effect sizes on vectors, beside untrained models, token embeddings and references."""
     chance = np.abs([[one.value for one in some] for some in untrained]).mean(0)
-    others = [name for name in found if name != MODEL]
-    rows: list[list[Cell]] = [
-        [f"{one.comparison.name}: {one.contrast}", one.value, one.p, one.q, float(chance[i]), *(found[name][i].value for name in others)]
-        for i, one in enumerate(found[MODEL])
+    contrasts = list(dict.fromkeys(one.contrast for one in found[MODEL]))
+    cells = [
+        f"{one.value:+.2f}{'*' if one.q <= LEVEL else ''} ({by_chance:.2f})" for one, by_chance in zip(found[MODEL], chance, strict=True)
     ]
-    head = ["groups: contrast", MODEL, "p", "q", f"{UNTRAINED}, size", *others]
+    names = list(dict.fromkeys(one.comparison.name for one in found[MODEL]))
+    rows: list[list[Cell]] = [[name, *cells[i * len(contrasts) : (i + 1) * len(contrasts)]] for i, name in enumerate(names)]
     flagged = [one for one in found[MODEL] if one.q <= LEVEL]
     share = float(np.mean([sum(one.q <= LEVEL for one in some) for some in untrained]))
     sizes = {name: float(np.mean([abs(one.value) for one in some])) for name, some in found.items()}
@@ -115,18 +113,18 @@ def of_vectors(found: Mapping[str, Sequence[EffectSize]], untrained: Sequence[Se
         f"their mean size is {sizes[MODEL]:.2f}, in untrained models {float(chance.mean()):.2f} and in {BAG} {sizes[BAG]:.2f}."
     )
     note = (
-        "Above 0: the first group is nearer to the first attributes. Association tests on vectors of sentences; two-sided p by permutation."
+        "Above 0: the first group is nearer to the first attributes. In brackets the mean size in untrained models; * told from 0 after "
+        "correction, two-sided p by permutation of terms."
     )
-    names = [f"{one.comparison.name}: {one.contrast}" for one in found[MODEL]]
-    plot = Plot(
-        "bias-vectors", figures.effects(names, {name: [one.value for one in some] for name, some in found.items()}, chance.tolist())
-    )
-    return Finding("Nearness of vectors", reading, [Table(head, rows, note)], [plot])
+    shown = [f"{one.comparison.name}: {one.contrast}" for one in found[MODEL]]
+    values = {name: [one.value for one in some] for name, some in found.items()}
+    plot = Plot("bias-vectors", figures.effects(shown, values, chance.tolist()))
+    return Finding("Nearness of vectors", reading, [Table(["groups", *contrasts], rows, note)], [plot])
 
 
 def of_task(task: Task, by_mention: Sequence[Flips], by_statement: Sequence[Flips]) -> Finding:
     """What a fine-tuned task says when only the group changes."""
-    tables, told = [], [one for one in (*by_mention, *by_statement) if one.control is not None]
+    tables, told = [], [one for one in (*by_mention, *by_statement) if one.name != CONTROL]
     for title, some in (("terms swapped in the text", by_mention), ("a statement before the text", by_statement)):
         rows: list[list[Cell]] = [[one.name, one.texts, one.rate, one.control, *one.f1, one.gap] for one in some]
         if rows:

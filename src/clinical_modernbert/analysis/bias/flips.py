@@ -35,6 +35,7 @@ Version = Sequence[tuple[Example, tuple[Span, ...]]]
 
 METRICS: Mapping[Kind, Metric] = {"ner": "span_f1", "classify": "macro_f1", "pairs": "macro_f1", "multilabel": "micro_f1"}
 MOST_TEXTS, FEWEST_TEXTS = 200, 2
+CONTROL = "words that mean the same"
 TERMS = 2
 """Terms of each group that a statement is made with."""
 _LIKELY = 0.5
@@ -95,7 +96,7 @@ def open_task(model: Path, data: Path, limit: int | None, seed: int, device: str
 def by_mention(task: Task, seed: int = 0, progress: Progress = silent) -> list[Flips]:
     """Flips where the terms of a text are swapped, for each dimension of the dictionary that some texts speak of; the control is last."""
     known = dictionary()
-    control = _by_swaps(task, "words that mean the same", known.neutral, None, seed, progress)
+    control = _by_swaps(task, CONTROL, known.neutral, None, seed, progress)
     found = [_by_swaps(task, name, getattr(known, name), control and control.rate, seed, progress) for name in ("sex", "ethnicity")]
     return [one for one in (*found, control) if one is not None]
 

@@ -97,7 +97,7 @@ def _associations(found: Sequence[Association]) -> dict[str, Any]:
             "attributes": {
                 one.attribute: plain({"": one.estimate})[""] | {"q": round(one.q, 5), "control": one.is_control} for one in mine
             },
-            **plain({"mean_size": size([one for one in mine if not one.is_control])}),
+            **plain({"size": size([one for one in mine if not one.is_control])}),
         }
     return told
 
@@ -108,7 +108,7 @@ def _untrained(restarts: Sequence[Sequence[Association]]) -> dict[str, Any]:
     for comparison in dict.fromkeys(one.comparison.name for one in restarts[0]):
         mine = [[one for one in some if one.comparison.name == comparison and not one.is_control] for some in restarts]
         flagged = float(np.mean([sum(one.is_found for one in some) for some in mine]))
-        told[comparison] = {**plain({"mean_size": average([size(some) for some in mine])}), "found": flagged, "of": len(mine[0])}
+        told[comparison] = {**plain({"size": average([size(some) for some in mine])}), "found": flagged, "of": len(mine[0])}
     return told
 
 

@@ -5,7 +5,7 @@ of its statements', so that sentences of one term are not counted as independent
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb
 
@@ -54,8 +54,8 @@ def effect_sizes(templates: Templates, encode: Encode, seed: int = 0) -> list[Ef
             a, b = (np.stack([of_wording[one] for one in templates.wordings(names)]) for names in (contrast.first, contrast.second))
             value, p = association_test(x, y, a, b, seed)
             found.append(EffectSize(comparison, contrast.name, value, p))
-    q = false_discovery(np.array([one.p for one in found])) if found else []
-    return [EffectSize(one.comparison, one.contrast, one.value, one.p, float(corrected)) for one, corrected in zip(found, q, strict=True)]
+    corrected = false_discovery(np.array([one.p for one in found]))
+    return [replace(one, q=float(q)) for one, q in zip(found, corrected, strict=True)]
 
 
 def association_test(x: Floats, y: Floats, a: Floats, b: Floats, seed: int = 0) -> tuple[float, float]:

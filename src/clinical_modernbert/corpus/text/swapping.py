@@ -87,8 +87,11 @@ class Dictionary(Settings):
     """All dimensions that can be swapped, and a control that is no group."""
 
     sex: Swaps
+    """Male and female."""
     ethnicity: Swaps
+    """White and black."""
     neutral: Swaps
+    """Words that mean the same."""
 
 
 @dataclass(frozen=True)
