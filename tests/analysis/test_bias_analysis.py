@@ -217,7 +217,7 @@ def test_noise_is_found_as_often_as_it_should():
 def test_p_is_student_s():
     stats = pytest.importorskip("scipy.stats")
     for value, freedom in product((0.0, 0.5, 2.0, 8.0), (1.0, 2.5, 7.0, 60.0)):
-        assert Spread(1.0, freedom).p_value(value) == pytest.approx(2 * stats.t.sf(value, freedom), rel=1e-3)
+        assert Spread(1.0, 1.0, freedom).p_value(value) == pytest.approx(2 * stats.t.sf(value, freedom), rel=1e-3)
     values = np.random.default_rng(0).normal(size=(9, 1, 1)) + np.zeros((1, 2, 2))
     expected = stats.ttest_1samp(values[:, 0, 0], 0).pvalue
     assert Spread.of(values).p_value(float(values.mean())) == pytest.approx(expected, rel=1e-3)

@@ -97,13 +97,17 @@ def _draws(values: Floats, spread: "Spread", seed: int) -> Floats:
 
 @dataclass(frozen=True)
 class Spread:
-    """Standard error of a mean over crossed sides, and its degrees of freedom: of few terms no bootstrap says how much terms differ.
+    """How far a mean over crossed sides may be off: of few terms no bootstrap says how much terms differ.
 
-    The variance of the mean is that of Cameron, Gelbach and Miller (2011): of the means of each side, less what two sides share, at least
-    the largest of the sides'; degrees of freedom are Satterthwaite's (1946).
+    Attributes:
+        error: standard error by components of variance: that of the means of each side, what two sides share counted once; at least that
+            of any side.
+        bound: that of the sides together, nothing taken off: not less than the error, and better known.
+        freedom: degrees of freedom of the bound (Satterthwaite 1946).
     """
 
     error: float
+    bound: float
     freedom: float
 
     @classmethod
@@ -111,23 +115,26 @@ class Spread:
         """Of `values` (terms, wordings, frames), two of each or more."""
         sides = [_variance(values, (side,)) for side in range(values.ndim)]
         shared = sum(_variance(values, pair) for pair in combinations(range(values.ndim), 2))
-        total = max(*sides, sum(sides) - shared + _variance(values, tuple(range(values.ndim))))
+        error = max(*sides, sum(sides) - shared + _variance(values, tuple(range(values.ndim))))
         parts = sum(variance**2 / (count - 1) for variance, count in zip(sides, values.shape, strict=True))
-        return cls(sqrt(total), total**2 / parts if parts else 1.0)
+        return cls(sqrt(error), sqrt(sum(sides)), sum(sides) ** 2 / parts if parts else 1.0)
 
     def p_value(self, value: float) -> float:
-        """Two-sided, of `value` against 0, by Student's distribution."""
-        if not self.error:
+        """Two-sided, of `value` against 0, by Student's distribution and the bound."""
+        if not self.bound:
             return float(value == 0)
-        at = atan(abs(value) / self.error / sqrt(self.freedom))  # where t = sqrt(freedom) tan(angle), the density is a power of a cosine
+        at = atan(abs(value) / self.bound / sqrt(self.freedom))  # where t = sqrt(freedom) tan(angle), the density is a power of a cosine
         tail, half = (_cosine_power(self.freedom - 1, begin) for begin in (at, 0.0))
         return tail / half
 
 
 def _variance(values: Floats, sides: tuple[int, ...]) -> float:
-    """Of the mean, if nothing but what differs between places of these sides made it vary."""
+    """Of the mean, from what differs between places of these sides together and of none of them alone."""
     means = values.mean(axis=tuple(other for other in range(values.ndim) if other not in sides))
-    return float(means.var(ddof=1) / means.size)
+    for axis in range(means.ndim):
+        means = means - means.mean(axis=axis, keepdims=True)
+    freedom = np.prod([count - 1 for count in means.shape])
+    return float((means**2).sum() / freedom / means.size)
 
 
 def _cosine_power(exponent: float, begin: float) -> float:
