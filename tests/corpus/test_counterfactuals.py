@@ -92,7 +92,7 @@ def test_replacing_changes_texts_and_no_counts(source, tmp_path):
 
 def test_both_dimensions_are_swapped_at_once(tmp_path):
     source = Files(write_notes(tmp_path / "n.jsonl", [{"text": "A white man came."}]), name="notes")
-    corpus = build(source, tmp_path / "corpus", share=1, dimensions=["sex", "ethnicity"])
+    corpus = build(source, tmp_path / "corpus", share=1, dimensions=("sex", "ethnicity"))
     assert list(corpus.texts()) in ([], ["A white man came.", "A black woman came."])
 
 

@@ -23,7 +23,7 @@ class CounterfactualSettings(Settings):
     """Names of the sources whose documents may be swapped: notes; findings about groups would become false. Never code tables."""
     share: float = Field(0.5, gt=0, le=1)
     """Share of their training documents, chosen by hash; those without a term, and those that make no sense swapped, stay as they are."""
-    dimensions: Annotated[list[Dimension], Field(min_length=1)] = Field(default_factory=lambda: ["sex"])
+    dimensions: Annotated[tuple[Dimension, ...], Field(min_length=1)] = ("sex",)
     """Which groups' terms are swapped; English alone."""
     replace: bool = False
     """Put the swapped document in the place of the first one; else beside it."""

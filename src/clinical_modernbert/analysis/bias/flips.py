@@ -97,7 +97,8 @@ def by_mention(task: Task, seed: int = 0, progress: Progress = silent) -> list[F
     """Flips where the terms of a text are swapped, for each dimension of the dictionary that some texts speak of; the control is last."""
     known = dictionary()
     control = _by_swaps(task, CONTROL, known.neutral, None, seed, progress)
-    found = [_by_swaps(task, name, getattr(known, name), control and control.rate, seed, progress) for name in ("sex", "ethnicity")]
+    beside = control.rate if control else None
+    found = [_by_swaps(task, name, getattr(known, name), beside, seed, progress) for name in ("sex", "ethnicity")]
     return [one for one in (*found, control) if one is not None]
 
 
