@@ -34,7 +34,7 @@ class Counterfactuals:
         self, settings: CounterfactualSettings, seed: int, concepts: Concepts, known: Sequence[decontamination.Known] = ()
     ) -> None:
         self._settings, self._seed, self._concepts, self._known = settings, seed, concepts, known
-        self._swaps = [getattr(dictionary(), dimension) for dimension in settings.dimensions]
+        self._swaps = [dictionary().of(dimension) for dimension in settings.dimensions]
         self.counts: dict[str, Counter[str]] = {}
 
     def of(self, row: Row, metadata: dict[str, Any]) -> Row | None:

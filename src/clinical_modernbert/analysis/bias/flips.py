@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from clinical_modernbert.analysis.bias.associations import comparisons
 from clinical_modernbert.analysis.bias.templates import GROUP, Templates
 from clinical_modernbert.analysis.statistics import Estimate, Floats, draw
-from clinical_modernbert.corpus.text.swapping import Swapped, Swaps, dictionary, is_left_alone, swap
+from clinical_modernbert.corpus.text.swapping import Dimension, Swapped, Swaps, dictionary, is_left_alone, swap
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import Encoder, Span, TaskEncoder
 from clinical_modernbert.inference.task_encoder import FIGURES
@@ -98,7 +98,7 @@ def by_mention(task: Task, seed: int = 0, progress: Progress = silent) -> list[F
     known = dictionary()
     control = _by_swaps(task, CONTROL, known.neutral, None, seed, progress)
     beside = control.rate if control else None
-    found = [_by_swaps(task, name, getattr(known, name), beside, seed, progress) for name in ("sex", "ethnicity")]
+    found = [_by_swaps(task, name, known.of(name), beside, seed, progress) for name in get_args(Dimension)]
     return [one for one in (*found, control) if one is not None]
 
 

@@ -93,6 +93,10 @@ class Dictionary(Settings):
     neutral: Swaps
     """Words that mean the same."""
 
+    def of(self, dimension: Dimension) -> Swaps:
+        """The terms of one dimension."""
+        return {"sex": self.sex, "ethnicity": self.ethnicity}[dimension]
+
 
 @dataclass(frozen=True)
 class Swapped:
