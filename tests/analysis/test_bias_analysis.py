@@ -15,8 +15,9 @@ from clinical_modernbert.analysis.bias import templates as templates_module
 from clinical_modernbert.analysis.bias.associations import Spread, associations, comparisons, size
 from clinical_modernbert.analysis.bias.flips import by_mention, by_statement, open_task
 from clinical_modernbert.analysis.bias.scoring import fill, questions, score
+from clinical_modernbert.analysis.bias.section import _sizes_by_chance
 from clinical_modernbert.analysis.bias.templates import Templates
-from clinical_modernbert.analysis.bias.vectors import association_test, effect_sizes
+from clinical_modernbert.analysis.bias.vectors import EffectSize, association_test, effect_sizes
 from clinical_modernbert.analysis.statistics import false_discovery
 from clinical_modernbert.batching import PackedBatch
 from clinical_modernbert.cli.main import main
@@ -203,6 +204,12 @@ def test_an_association_of_one_sentence_alone_is_not_told_from_nothing():
         assert angry.comparison == comparison
         assert angry.estimate.value == pytest.approx(1, abs=0.1)
         assert angry.is_found == expected
+
+
+def test_every_contrast_of_untrained_models_is_told():
+    (comparison,) = comparisons(TEMPLATES)
+    seeds = [[EffectSize(comparison, name, sign * value, 1.0) for name, value in (("a", 0.5), ("b", 1.0))] for sign in (1, -1)]
+    assert _sizes_by_chance(seeds) == {"sex: male / female": {"a": {"size": 0.5}, "b": {"size": 1.0}}}
 
 
 def test_noise_is_found_as_often_as_it_should():

@@ -73,10 +73,7 @@ def bias(subject: Subject, progress: Progress) -> Section:
         chance = [effects(encoder) for encoder in restarts]
         made.append(findings.of_vectors(vectors, chance))
         metrics["effect_sizes"] = {name: _effects(some) for name, some in vectors.items()}
-        metrics["effect_sizes"][UNTRAINED] = {
-            one.comparison.name: {one.contrast: round(float(np.mean([abs(seed[i].value) for seed in chance])), 4)}
-            for i, one in enumerate(chance[0])
-        }
+        metrics["effect_sizes"][UNTRAINED] = _sizes_by_chance(chance)
     if task is not None:
         finding, metrics["task"] = _task(task, templates, subject.seed, progress)
         made.append(finding)
@@ -116,6 +113,15 @@ def _effects(found: Sequence[EffectSize]) -> dict[str, dict[str, Any]]:
     told: dict[str, dict[str, Any]] = {}
     for one in found:
         told.setdefault(one.comparison.name, {})[one.contrast] = {"d": round(one.value, 4), "p": round(one.p, 5), "q": round(one.q, 5)}
+    return told
+
+
+def _sizes_by_chance(restarts: Sequence[Sequence[EffectSize]]) -> dict[str, dict[str, Any]]:
+    """Comparison -> contrast -> mean absolute effect size over the seeds."""
+    told: dict[str, dict[str, Any]] = {}
+    for seeds in zip(*restarts, strict=True):
+        mean = float(np.mean([abs(one.value) for one in seeds]))
+        told.setdefault(seeds[0].comparison.name, {})[seeds[0].contrast] = {"size": round(mean, 4)}
     return told
 
 
