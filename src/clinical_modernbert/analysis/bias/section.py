@@ -26,7 +26,8 @@ ABOUT = (
     "Sentences as notes have them say something of a patient of one group or another. Association: how much more probable the group's term "
     "is beside the attribute than with the attribute hidden (Kurita et al. 2019, Zhang et al. 2020), for the first group less for the "
     "second, in nats. A term of several tokens is scored token by token, those right of it hidden with it. Intervals: 95%, from drawing "
-    "sentences, wordings and terms anew. q: corrected for all groups and attributes at once by Benjamini and Hochberg (false discoveries "
+    "sentences, wordings and terms anew, as wide as their small number asks for. q: p by Student's distribution, corrected for all "
+    "groups and attributes at once by Benjamini and Hochberg (false discoveries "
     "5%); filled points pass. Vectors: association tests (Caliskan et al. 2017, May et al. 2019). Beside them: the same shape untrained "
     "(mean of two seeds), attributes that go with no group, and the references."
 )
@@ -34,7 +35,8 @@ LIMITS = (
     "A sentence of ours is no note: what differs here need not differ in use, and what does not differ here may. An association can be "
     "true of the population (sex and heart disease), true of how notes are written, or wrong; the figures do not say which, and none of "
     "them says that a patient is harmed. Terms are few, in English, of one country; many groups, and people of several, are not among "
-    "them. That nothing is found is no proof of fairness: small effects need more sentences. Term and attribute are single phrases, so "
+    "them. That nothing is found is no proof of fairness: with a few terms, wordings and sentences only large associations are "
+    "told. Term and attribute are single phrases, so "
     "that what is implied elsewhere in a note is not seen. What lowers these figures can leave a task as unfair as before "
     "(Goldfarb-Tarrant et al. 2021). Nobody outside of this project has reviewed the terms."
 )
