@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 STAMP := .venv/installed
 
-.PHONY: help install quickstart test test-slow check bench bench-corpus bench-serve against-trainer ablations open-model bench-finetune suite docs clean
+.PHONY: help install quickstart test test-slow check bench bench-corpus bench-serve against-trainer ablations bias open-model bench-finetune suite docs clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 14
@@ -61,6 +61,9 @@ against-trainer: $(STAMP)  ## the same minutes of training beside transformers' 
 
 ablations: $(STAMP)  ## what each choice of the method gives, three seeds: a night on two cores
 	$(BIN)/python benchmarks/ablations.py -o ablations/
+
+bias: $(STAMP)  ## what swapping group terms takes away and costs, two seeds: an hour on two cores
+	$(BIN)/python benchmarks/bias.py -o bias/
 
 bench-finetune: $(STAMP)  ## fine-tuning the open model beside transformers' Trainer: half an hour on two cores, after make open-model
 	$(PIP) accelerate

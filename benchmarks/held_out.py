@@ -25,7 +25,10 @@ CALLED: Mapping[Split, str] = {"validation": "held_out", "train": "trained"}
 def measure(
     folder: Path, corpus: Corpus, rows: Mapping[str, int], batch_tokens: int, max_tokens_per_source: int, questions: int
 ) -> dict[str, float]:
-    """All figures of the model in `folder`; `rows` maps the ending of a figure's name to the length of the rows it is measured in."""
+    """All figures of the model in `folder`; `rows` maps the ending of a figure's name to the length of the rows it is measured in.
+
+    Without `questions` nothing is asked about code entries.
+    """
     model, tokenizer = hf.load(folder).to(choose_device("auto")), Tokenizer.load(folder)
     figures = {"parameters": float(sum(parameter.numel() for parameter in model.parameters()))}
     store = TokenStore.open(corpus, "validation", tokenizer)
@@ -35,7 +38,7 @@ def measure(
         validator = Validator(store, tokenizer, phase, settings, seed=0)
         found = by_source(model, validator.batches(), tokenizer, store.source_names)
         figures |= {f"{name}{ending}": value for name, value in found.items()}
-    for split, called in CALLED.items():
+    for split, called in CALLED.items() if questions else ():
         figures |= {f"{name}_{called}": value for name, value in of_codes(model, corpus, split, tokenizer, questions).items()}
     return {name: round(value, 4) for name, value in figures.items()}
 

@@ -38,10 +38,14 @@ def code_tables(data: Path) -> list[AnySource]:
     return tables
 
 
-def make_up(data: Path, documents: int = 300) -> None:
-    """Write made-up notes, articles and an ICD-9 table into `data`, laid out as the sample folder is: for rehearsals."""
+def make_up(data: Path, documents: int = 300, *, people: bool = False) -> None:
+    """Write made-up notes, articles and an ICD-9 table into `data`, laid out as the sample folder is: for rehearsals.
+
+    With `people` a case begins with who it is about.
+    """
     chance = random.Random(0)
-    cases = [{"text": _note(chance, 3)} for _ in range(documents)]
+    who = [f"{pronoun} is a {term}. " for pronoun, term in (("He", "man"), ("She", "woman"))] if people else [""]
+    cases = [{"text": who[number % len(who)] + _note(chance, 3)} for number in range(documents)]
     articles = [
         {
             "pmcid": f"PMC{number}",

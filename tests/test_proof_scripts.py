@@ -69,6 +69,16 @@ def test_every_ablation_is_rehearsed_and_changes_something(script):
     assert all("difference" in row["figures"]["description_loss_held_out"] for name, row in table.items() if name != "base")
 
 
+def test_counterfactual_notes_are_rehearsed_and_counted():
+    told = rehearse("bias.py")
+    found = json.loads(told[told.index("\n{\n") :])
+    assert list(found["table"]) == ["without", "half replaced", "copies"]
+    swapped = {name: runs["0"]["counterfactuals"]["e3c"].get("swapped", 0) for name, runs in found["runs"].items()}
+    assert swapped["without"] == 0
+    assert 0.4 < swapped["half replaced"] / swapped["copies"] < 0.6
+    assert all("difference" in found["table"]["copies"][figure] for figure in ("sex_association", "sex_controls", "loss"))
+
+
 def batch(*lengths: int) -> PackedBatch:
     """Documents of ordinary ids, each between [CLS] and [SEP], every third token masked."""
     rng = np.random.default_rng(0)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clinical_modernbert.analysis.bias.section import bias
 from clinical_modernbert.analysis.codes.section import codes
 from clinical_modernbert.analysis.languages.section import languages
 from clinical_modernbert.analysis.report import write_report
@@ -26,6 +27,7 @@ class Report:
 SECTIONS: Mapping[str, Callable[[Subject, Progress], Section]] = {
     "codes": codes,
     "weights": weights,
+    "bias": bias,
     "languages": languages,
 }
 """Name, which is the command as well -> what makes the section; what it misses it says in a ConfigError before it begins."""

@@ -37,6 +37,8 @@ class Subject:
         corpus: what the model was trained on.
         tables: code tables to ask about.
         gem: CMS's file of equivalence mappings of ICD-9-CM to ICD-10-CM.
+        templates: what the section on bias asks, in the place of ours.
+        task_model: a folder of `cmbert finetune`; task_data: texts of its task.
         limit: how much of its material a section samples, where it samples.
         pubmed: PubMed XML, for abstracts in other languages.
         texts: files of other text by a short name.
@@ -52,6 +54,9 @@ class Subject:
     gem: Path | None = None
     pubmed: Path | None = None
     texts: Mapping[str, Path] = field(default_factory=dict)
+    templates: Path | None = None
+    task_model: Path | None = None
+    task_data: Path | None = None
 
     @cached_property
     def encoder(self) -> Encoder:

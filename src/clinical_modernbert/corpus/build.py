@@ -134,7 +134,8 @@ def _build(steps: Steps, inputs: Sequence[Input], identity: dict[str, Any]) -> M
         raise DataError(_what_was_found(cleaned.phi))
     verdicts = steps.resolve(cleaned)
     dropped = steps.list_dropped(cleaned, verdicts)
-    written = steps.write(cleaned, verdicts, concepts, documents - sum(sum(counts.values()) for counts in dropped.values()))
+    left = documents - sum(sum(counts.values()) for counts in dropped.values())
+    written = steps.write(cleaned, verdicts, concepts, known, left)
     shutil.rmtree(steps.output / "pairs", ignore_errors=True)
     return Manifest(
         settings=identity["settings"],
@@ -168,6 +169,9 @@ def _summary(source: AnySource, read: int, dropped: dict[str, int], phi: dict[st
     for _, counts in mine:
         for which, counter in counted.items():
             counter.update(counts[which])
+    swapped = Counter[str]()
+    for one in written:
+        swapped.update(one.result.summary["counterfactuals"].get(source.name, {}))
     return SourceSummary(
         name=source.name,
         licence=source.licence,
@@ -178,6 +182,7 @@ def _summary(source: AnySource, read: int, dropped: dict[str, int], phi: dict[st
         dropped=dict(sorted(dropped.items())),
         phi=dict(sorted(phi.items())),
         **{which: dict(sorted(counter.items())) for which, counter in counted.items()},
+        counterfactuals=dict(sorted(swapped.items())),
     )
 
 

@@ -37,7 +37,8 @@ class SourceSummary:
     """What came of one source: documents read and kept, UTF-8 bytes kept, reasons and counts of the dropped.
 
     `phi` has kind -> [documents, places], where the corpus was scanned; `years`, `languages` and `lengths` count the documents kept, a
-    length being the number of bits of that of the text in bytes (11: from 1,024 to 2,047).
+    length being the number of bits of that of the text in bytes (11: from 1,024 to 2,047). `counterfactuals` counts what became of the
+    training documents that were chosen to be swapped; copies are in `bytes`, and nowhere else.
     """
 
     name: str
@@ -51,6 +52,7 @@ class SourceSummary:
     years: dict[str, int] = field(default_factory=dict)
     languages: dict[str, int] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)
+    counterfactuals: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

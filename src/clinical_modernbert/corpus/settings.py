@@ -7,12 +7,26 @@ from pydantic import Field, model_validator
 
 from clinical_modernbert.corpus.decontamination import Benchmark
 from clinical_modernbert.corpus.text.quality import QualitySettings
+from clinical_modernbert.corpus.text.swapping import Dimension
 from clinical_modernbert.settings import Settings
 from clinical_modernbert.sources import AnySource, Files
 
 PairKind = Literal["synonym", "inclusion_term", "definition", "code_sentence", "parent", "title_abstract", "note_codes"]
 """What two texts of a pair are to each other."""
 PAIR_KINDS: tuple[PairKind, ...] = get_args(PairKind)
+
+
+class CounterfactualSettings(Settings):
+    """Training documents whose group terms are swapped, so that less can be learnt from which group a text is about."""
+
+    sources: Annotated[list[str], Field(min_length=1)]
+    """Names of the sources whose documents may be swapped: notes; findings about groups would become false. Never code tables."""
+    share: float = Field(0.5, gt=0, le=1)
+    """Share of their training documents, chosen by hash; those without a term, and those that make no sense swapped, stay as they are."""
+    dimensions: Annotated[tuple[Dimension, ...], Field(min_length=1)] = ("sex",)
+    """Which groups' terms are swapped; English alone."""
+    replace: bool = False
+    """Put the swapped document in the place of the first one; else beside it."""
 
 
 class CorpusSettings(Settings):
@@ -44,6 +58,8 @@ class CorpusSettings(Settings):
     """`report`: count by kind what looks like an identifier of a patient; `refuse`: build nothing where anything does."""
     pairs: list[PairKind] = Field(default_factory=lambda: list(PAIR_KINDS))
     """Kinds of text pairs written to `pairs/` for alignment; empty: none."""
+    counterfactuals: CounterfactualSettings | None = None
+    """Training documents beside, or in place of, which the same with swapped group terms is written; null: none."""
     seed: int = 0
     """Enters the hashes of the split."""
     shard_megabytes: int = Field(64, ge=1)
@@ -61,4 +77,12 @@ class CorpusSettings(Settings):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"two sources of type files are called {repeated[0]!r}; give each a `name`")
+        return self
+
+    @model_validator(mode="after")
+    def _counterfactuals_are_of_sources_that_there_are(self) -> "CorpusSettings":
+        names = {source.name for source in self.sources}
+        unknown = sorted(set(self.counterfactuals.sources) - names) if self.counterfactuals else []
+        if unknown:
+            raise ValueError(f"counterfactuals.sources names {unknown[0]!r}; the sources are {', '.join(sorted(names))}")
         return self

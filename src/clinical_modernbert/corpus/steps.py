@@ -140,7 +140,7 @@ class Steps:
 
     def clean(self, raw: Sequence[Raw], documents: int, concepts: tuple[Path, str], known: Sequence[decontamination.Known]) -> Cleaned:
         """Every part after a look at each document by itself."""
-        benchmarks = self.staging / "benchmarks" if known else None
+        benchmarks = self._benchmarks if known else None
         if benchmarks:
             decontamination.write(known, benchmarks)
         given = {
@@ -197,8 +197,11 @@ class Steps:
         )
         return dropped
 
-    def write(self, cleaned: Cleaned, verdicts: Verdicts, concepts: tuple[Path, str], documents: int) -> list[Written]:
+    def write(
+        self, cleaned: Cleaned, verdicts: Verdicts, concepts: tuple[Path, str], known: Sequence[decontamination.Known], documents: int
+    ) -> list[Written]:
         """The shards, in their places."""
+        swapping = self.settings.counterfactuals
         given = {
             "verdicts": verdicts.path,
             "content": cleaned.content + verdicts.content,
@@ -206,10 +209,14 @@ class Steps:
             "concepts": concepts[0],
             "concepts_sha256": concepts[1],
         }
+        if swapping:
+            benchmarks = {"benchmarks": self._benchmarks, "benchmarks_content": decontamination.content(known)} if known else {}
+            given |= {"counterfactuals": swapping, "seed": self.settings.seed, **benchmarks}
+        room = self.settings.shard_megabytes * 2**20
         tasks = [
             WriteTask(folder=self.staging / "write" / f"{split}-{number:05d}", split=split, pieces=pieces, **given)
             for split in SPLITS
-            for number, pieces in enumerate(_plan(cleaned.index, verdicts, split, self.settings.shard_megabytes * 2**20))
+            for number, pieces in enumerate(_plan(cleaned.index, verdicts, split, room // 2 if swapping and split == "train" else room))
         ]
         results = self._results(tasks, "Writing", documents)
         for name in SPLITS:
@@ -221,6 +228,10 @@ class Steps:
             shard = Shard(relative, task.split, result.summary["done"], result.summary["bytes"], result.files["shard.parquet"])
             written.append(Written(task, result, shard))
         return written
+
+    @property
+    def _benchmarks(self) -> Path:
+        return self.staging / "benchmarks"
 
     def _outcomes(self, tasks: Sequence[Task], title: str, total: int | None) -> list[Outcome]:
         return run_all(tasks, self.executor, title, self.progress, total)

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from clinical_modernbert.corpus import decontamination
 from clinical_modernbert.corpus.concepts import Concepts
+from clinical_modernbert.corpus.counterfactuals import Counterfactuals
 from clinical_modernbert.corpus.pairs import PairWriter
 from clinical_modernbert.corpus.records import DROPPED, SCHEMA, SPLITS, VERDICTS, Row, Split
-from clinical_modernbert.corpus.settings import PairKind
+from clinical_modernbert.corpus.settings import CounterfactualSettings, PairKind
 from clinical_modernbert.corpus.tasks import Journal, Task
 
 
@@ -27,8 +29,8 @@ class Piece(NamedTuple):
 class WriteTask(Task):
     """Write one shard.
 
-    Files: `shard.parquet` and those of `PairWriter`. Summary: `done`, documents written, `bytes` of their text, and `sources`: source ->
-    counts of what can be said of its documents.
+    Files: `shard.parquet` and those of `PairWriter`. Summary: `done`, documents written, `bytes` of their text, `sources`: source ->
+    counts of what can be said of its documents, and `counterfactuals`: source -> what became of the documents chosen to be swapped.
     """
 
     split: Split
@@ -39,25 +41,47 @@ class WriteTask(Task):
     pairs: list[PairKind]
     concepts: Path
     concepts_sha256: str
+    counterfactuals: CounterfactualSettings | None = None
+    seed: int = 0
+    benchmarks: Path | None = None
+    benchmarks_content: str = ""
 
     def run(self, folder: Path, journal: Journal) -> dict[str, Any]:
         """See `Task`."""
         verdicts = np.load(self.verdicts, mmap_mode="r")
-        pairs = PairWriter(self.pairs, Concepts.read(self.concepts, self.concepts_sha256))
-        counts = _Counts()
+        concepts = Concepts.read(self.concepts, self.concepts_sha256)
+        pairs, counts, swapping = PairWriter(self.pairs, concepts), _Counts(), self._swapping(concepts)
         rows: list[Row] = []  # and no frames put together: those hold on to the text of all the parts that they were taken from
         for piece in self.pieces:
             records = np.load(piece.folder / "records.npy", mmap_mode="r")[piece.first : piece.end]
             kept = staying(records, verdicts[piece.offset + piece.first : piece.offset + piece.end], self.split)
             frame = pl.read_parquet(piece.folder / "documents.parquet").select(pl.all().gather(records["row"][kept]))
             for row in frame.iter_rows(named=True):
-                rows.append(row)
-                journal.at(len(rows))
                 metadata = json.loads(row["metadata"])
-                counts.add(row, metadata)
-                pairs.add(row, metadata, self.split)
+                swapped = swapping.of(row, metadata) if swapping else None
+                first = swapped if swapped and self.replaces else row
+                rows.append(first)
+                counts.add(first, metadata)
+                pairs.add(first, metadata, self.split)
+                if swapped and not self.replaces:
+                    rows.append(swapped)
+                    counts.add_copy(swapped)
+                journal.at(len(rows))
         pl.DataFrame(rows, schema=SCHEMA).write_parquet(folder / "shard.parquet")
-        return {"done": len(rows), "bytes": counts.bytes, "sources": counts.sources, "pairs": pairs.write(folder)}
+        summary = {"done": len(rows), "bytes": counts.bytes, "sources": counts.sources, "pairs": pairs.write(folder)}
+        return summary | {"counterfactuals": swapping.counts if swapping else {}}
+
+    @property
+    def replaces(self) -> bool:
+        """Whether a swapped document takes the place of the first one."""
+        return self.counterfactuals is not None and self.counterfactuals.replace
+
+    def _swapping(self, concepts: Concepts) -> Counterfactuals | None:
+        """What swaps documents; nothing does in a shard that is looked at for validation."""
+        if self.counterfactuals is None or self.split != "train":
+            return None
+        known = decontamination.read(self.benchmarks, self.benchmarks_content) if self.benchmarks else []
+        return Counterfactuals(self.counterfactuals, self.seed, concepts, known)
 
 
 def staying(
@@ -86,6 +110,12 @@ class _Counts:
         year = str(metadata.get("year") or str(metadata.get("time") or "")[:4] or "unknown")
         for name, value in (("years", year), ("languages", metadata.get("language") or "unknown"), ("lengths", str(size.bit_length()))):
             mine[name][value] = mine[name].get(value, 0) + 1
+
+    def add_copy(self, row: Row) -> None:
+        """Take the bytes of a document that stands beside the one it was made of."""
+        size = len(row["text"].encode("utf-8"))
+        self.bytes += size
+        self.sources[row["source"]]["bytes"] += size
 
 
 class ListTask(Task):

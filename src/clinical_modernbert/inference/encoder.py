@@ -225,6 +225,14 @@ class Encoder:
         head = self._masked_head()
         return [head.job(text, top_k) for text in texts]
 
+    def log_probabilities(self, states: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Log-probability of every id of the tokenizer where the model's states are `states` (N, hidden): (N, ids).
+
+        Raises:
+            ConfigError: the model has no masked-language head.
+        """
+        return self._masked_head().log_probabilities(states).numpy()
+
     def pseudo_perplexity(self, texts: Sequence[str], *, at_once: int = 1, progress: Progress = silent) -> npt.NDArray[np.float64]:
         """How surprising each text is: e to the mean of -log p(token | all others), (len(texts),); NaN for a text without tokens.
 

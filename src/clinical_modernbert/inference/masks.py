@@ -66,13 +66,17 @@ class MaskedHead:
             for batch in batches(lengths, BATCH_TOKENS):
                 some = [hidden[place] for place in batch]
                 for (number, ids, places), found in zip(some, states([self._masked(ids, places) for _, ids, places in some]), strict=True):
-                    chances = self._logits(found[places])[:, : len(self._tokenizer)].log_softmax(1)
+                    chances = self.log_probabilities(found[places])
                     own = chances[torch.arange(len(places)), torch.from_numpy(ids[places])]
                     sums[number] -= float(own.sum(dtype=torch.float64))
                 advance(sum(len(ids) for _, ids, _ in some))
         with np.errstate(invalid="ignore"):
             result: npt.NDArray[np.float64] = np.exp(sums / counts)
         return result
+
+    def log_probabilities(self, states: npt.NDArray[np.floating]) -> torch.Tensor:
+        """Of every id of the tokenizer where the model's states are `states` (N, hidden): (N, ids)."""
+        return self._logits(states)[:, : len(self._tokenizer)].log_softmax(1)
 
     def _windows(self, ids: Ints) -> list[Piece]:
         return windowed(self._tokenizer, ids, self._model.config.max_position_embeddings)
