@@ -32,6 +32,10 @@ class Estimate:
         """The ratio to `other`, draw by draw."""
         return Estimate(self.value / other.value, self.draws / other.draws)
 
+    def minus(self, other: "Estimate") -> "Estimate":
+        """The difference from `other`, draw by draw."""
+        return Estimate(self.value - other.value, self.draws - other.draws)
+
 
 def average(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of several, such as of one figure under different seeds."""

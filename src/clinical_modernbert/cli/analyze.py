@@ -49,6 +49,26 @@ def codes(
     _report(subject, ["codes"], output, overwrite, as_json)
 
 
+@app.command()
+def context(
+    model: Model,
+    output: Output,
+    corpus: CorpusFolder = None,
+    references: References = None,
+    limit: Sampled = None,
+    seed: Seed = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Measure what the context is worth: by text in sight, position, window edges, planted facts and needles.
+
+    Example: cmbert analyze context model/ --reference first-model/ --corpus corpus/ -o report/
+    """
+    subject = _subject(model, references, corpus, None, limit, seed, device)
+    _report(subject, ["context"], output, overwrite, as_json)
+
+
 @app.command(name="all")
 def everything(
     model: Model,

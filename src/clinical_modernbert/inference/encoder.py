@@ -271,6 +271,16 @@ class Encoder:
             for probability, index in zip(best.values, best.indices, strict=True)
         ]
 
+    def log_probabilities(self, states: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """What the model says where its states are `states` (N, hidden): (N, ids of the tokenizer), natural logarithms.
+
+        Raises:
+            ConfigError: the model fills no masks.
+        """
+        model, tokenizer = self._masked_model()
+        found: npt.NDArray[np.float32] = self._logits(model, states)[:, : len(tokenizer)].log_softmax(1).numpy()
+        return found
+
     def pseudo_perplexity(self, texts: Sequence[str], *, at_once: int = 1, progress: Progress = silent) -> npt.NDArray[np.float64]:
         """How surprising each text is: e to the mean of -log p(token | all others), (len(texts),); NaN for a text without tokens.
 
