@@ -1,4 +1,4 @@
-"""Estimates -> figures of matplotlib that several sections draw: lines with bands, heat maps. The model is always of one colour."""
+"""Estimates -> figures of matplotlib that several sections draw: lines, dots, heat maps. The model is always of one colour."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,6 +35,26 @@ def lines(
     found.set_xticks(range(len(names)), names)
     found.tick_params(labelsize=8)
     found.legend(frameon=False, fontsize=8)
+    return drawn
+
+
+def dots(title: str, x_label: str, rows: Mapping[str, Mapping[str, Estimate]], level: tuple[float, str]) -> Any:
+    """For each of `rows` a dot with its 95% interval for every column; `level` is drawn down."""
+    drawn, found = axes(title, x_label, "")
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    drawn.set_figheight(1.1 + (0.13 * len(columns) + 0.12) * len(rows))
+    for number, name in enumerate(columns):
+        shade, offset = colour(name, number), 0.7 * ((number + 0.5) / len(columns) - 0.5)
+        for place, row in enumerate(rows.values()):
+            if name in row:
+                found.plot(row[name].interval, [place + offset] * 2, color=shade, lw=1.6)
+                found.plot([row[name].value], [place + offset], "o", ms=3.5, color=shade)
+        found.plot([], [], "o", ms=3.5, color=shade, label=name)
+    found.axvline(level[0], color="0.3", lw=1, ls="--", label=level[1])
+    found.set_yticks(range(len(rows)), rows)
+    found.set_ylim(len(rows) - 0.5, -0.5)
+    found.tick_params(labelsize=8)
+    found.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return drawn
 
 

@@ -69,6 +69,27 @@ def context(
     _report(subject, ["context"], output, overwrite, as_json)
 
 
+@app.command()
+def knowledge(
+    model: Model,
+    output: Output,
+    references: References = None,
+    tables: Tables = None,
+    corpus: CorpusFolder = None,
+    limit: Sampled = None,
+    seed: Seed = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Ask for terms and chapters of code tables behind masks, and for clinical words in held-out text.
+
+    Example: cmbert analyze knowledge model/ --reference first-model/ --table hpo --corpus corpus/ -o report/
+    """
+    subject = _subject(model, references, corpus, tables, limit, seed, device)
+    _report(subject, ["knowledge"], output, overwrite, as_json)
+
+
 @app.command(name="all")
 def everything(
     model: Model,

@@ -21,6 +21,7 @@ class Concept:
     path: tuple[str, ...]
     family: str
     held_out: bool
+    definition: str = ""
 
     @property
     def chapter(self) -> str:
@@ -66,6 +67,7 @@ def _table(system: str, entries: Mapping[str, Mapping[str, Any]], held_out_conce
                 path=(metadata["chapter"] or "", *path),
                 family=path[0] if system.startswith("ICD-") else (path[-2] if len(path) > 1 else concept),
                 held_out=hash_fraction(concept, seed) < held_out_concepts,
+                definition=metadata["definition"] or "",
             )
         )
     return CodeTable(system, concepts)
