@@ -1,6 +1,7 @@
 """How far a context reaches, asked of models whose reach is known."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,11 +13,14 @@ from clinical_modernbert.analysis.context.section import context_section
 from clinical_modernbert.analysis.context.texts import Filler, words
 from clinical_modernbert.analysis.statistics import draw
 from clinical_modernbert.analysis.subject import MODEL, UNTRAINED
+from clinical_modernbert.cli.main import main
+from clinical_modernbert.corpus import CorpusSettings, build_corpus
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.progress import silent
+from clinical_modernbert.sources import Files
 from clinical_modernbert.tokenization import train
 from masked_models import copying, ignoring, repeating
-from tiny_masked import LINES, tiny_model
+from tiny_masked import LINES, documents, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -209,3 +213,26 @@ def test_the_section_says_what_was_planted_and_nothing_where_nothing_was(tokeniz
     assert "not distinguishable" in said["A needle by depth and length"]
     assert "not distinguishably" in said["At the edges of a window"]
     assert json.loads(json.dumps(section.metrics))[MODEL]["planted_facts"]["16"]["shift"]["low"] > 1
+
+
+def test_the_command_writes_numbers_that_match_its_page_and_no_text_of_the_corpus(tmp_path, capsys):
+    folder = tiny_model(tmp_path / "tiny", positions=256)
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in documents(60, 60)))
+    how = {"validation_fraction": 0.5, "quality": None, "near_duplicates": None, "pairs": []}
+    build_corpus(CorpusSettings(sources=[Files(tmp_path / "notes.jsonl")], **how), tmp_path / "corpus")
+    arguments = ["analyze", "context", str(folder), "--corpus", str(tmp_path / "corpus"), "-o", str(tmp_path / "report"), "-q", "--json"]
+    assert main(arguments) == 0
+    printed = json.loads(capsys.readouterr().out)["context"]
+    assert set(printed) == {MODEL, UNTRAINED}
+    assert list(printed[MODEL]["by_available_context"]) == ["128", "256"]
+    assert set(printed[MODEL]["edges"]) == set(edges.SIDES)
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert f"{printed[MODEL]['by_available_context']['256']['loss']['value']:.3f}" in page
+    assert not re.findall(r'(?:src|href)="(?!#)', page)
+    assert not [line for line in LINES if line in page]
+    assert {"context-available.svg", "context-edges.png"} <= {path.name for path in (tmp_path / "report" / "figures").iterdir()}
+
+
+def test_without_a_corpus_the_command_says_what_is_missing(tmp_path, capsys):
+    assert main(["analyze", "context", str(tmp_path), "-o", str(tmp_path / "report")]) == 1
+    assert capsys.readouterr().err.strip().endswith("error: the model's corpus is needed. Pass --corpus.")
