@@ -154,7 +154,8 @@ def _edges(contender: Contender, texts: Sequence[str], progress: Progress) -> Ma
         for number, one in enumerate(masked)
     ]
     look = partial(edges.see, progress=progress, title=f"Windows' edges ({contender.name})")
-    return edges.estimates(contender.spread(asked, look), draw(len(asked)))
+    seen: list[list[edges.Seen]] = contender.spread(asked, look)
+    return edges.estimates(seen, draw(len(asked)))
 
 
 def _facts(contender: Contender, filler: Filler, number: int, progress: Progress) -> tuple[Figures, int]:

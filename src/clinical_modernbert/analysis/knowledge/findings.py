@@ -75,7 +75,8 @@ def fertility(measured: Mapping[str, Figures], clinical_words: int) -> Finding:
 def hidden_words(hidden: Hidden) -> Finding:
     """Words hidden in held-out text."""
     figures = hidden.figures[MODEL]
-    tables, series = [], {}
+    tables = list[Table]()
+    series: dict[str, dict[str, Estimate]] = {}
     for kind, rows in figures.items():
         head = [f"{kind} words, by frequency", *(f"{name}: {what}" for name in hidden.figures for what in ("above", "first guess"))]
         body: list[list[Cell]] = [

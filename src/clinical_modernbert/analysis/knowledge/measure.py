@@ -98,7 +98,7 @@ def probe(
             return answers.score(model, some, contender.tokenizer, progress, title)
 
         scored = contender.spread(asked, look)
-        parts = {"all": range(len(asked))}
+        parts = {"all": list(range(len(asked)))}
         if split:
             parts |= {
                 name: [i for i, one in enumerate(asked) if one.held_out is which] for name, which in (("seen", False), ("held out", True))
