@@ -31,9 +31,9 @@ def available(measured: Measured) -> Finding:
         f"{counts['masked_tokens']:,} hidden tokens of {counts['documents']} held-out documents. Gain: loss with so few tokens in sight "
         f"less loss with {_n(most)}."
     )
-    table = _table("tokens in sight", measured, lambda one: one.available, columns, note)
+    tables = _tables("tokens in sight", measured, lambda one: one.available, columns, note)
     drawn = lines("Loss by text in sight", "tokens in sight", "loss (nats)", _series(measured, lambda one: one.available, "loss"))
-    return Finding("More text around the same hidden tokens", reading, [table], [Plot("context-available", drawn)])
+    return Finding("More text around the same hidden tokens", reading, tables, [Plot("context-available", drawn)])
 
 
 def position(measured: Measured) -> Finding:
@@ -49,9 +49,9 @@ def position(measured: Measured) -> Finding:
         f"With all of the context. Documents do not say the same at their beginning and end; the gain over {least} tokens in sight "
         "compares a token with itself."
     )
-    table = _table("position", measured, lambda one: one.position, columns, note)
+    tables = _tables("position", measured, lambda one: one.position, columns, note)
     drawn = lines("Loss by position", "position in the document", "loss (nats)", _series(measured, lambda one: one.position, "loss"))
-    return Finding("By position in the document", reading, [table], [Plot("context-position", drawn)])
+    return Finding("By position in the document", reading, tables, [Plot("context-position", drawn)])
 
 
 def at_edges(measured: Measured) -> Finding:
@@ -95,7 +95,7 @@ def planted(measured: Measured) -> Finding:
         "fact b are with a planted than with b planted, in nats, so that what the model thinks of a and b anyway cancels; 0 is what a "
         "model without memory gets. Right: shift above 0, by chance 0.5."
     )
-    table = _table("tokens between", measured, lambda one: one.facts, {"shift": "shift", "right": "right"}, note)
+    tables = _tables("tokens between", measured, lambda one: one.facts, {"shift": "shift", "right": "right"}, note)
     kinds = [kind.name for kind in KINDS if kind.name in found[far]]
     by_kind = Table(
         ["tokens between", "planted over not mentioned", "other planted over not mentioned", *kinds],
@@ -106,7 +106,7 @@ def planted(measured: Measured) -> Finding:
     series = _series(measured, lambda one: one.facts, "shift")
     drawn = lines("Shift towards the planted fact", "tokens between the sections", "nats", series, (0.0, "no use of the fact"))
     title = "Facts of the admission section, hidden in the discharge section"
-    return Finding(title, reading, [table, by_kind], [Plot("context-facts", drawn)])
+    return Finding(title, reading, [*tables, by_kind], [Plot("context-facts", drawn)])
 
 
 def hidden(measured: Measured) -> Finding:
@@ -146,12 +146,17 @@ def _map(name: str, one: Of, kind: str) -> Plot:
     )
 
 
-def _table(label: str, measured: Measured, of: Callable[[Of], Figures], columns: Mapping[str, str], note: str) -> Table:
-    """Rows of all contenders, a column for each of them and figure."""
+def _tables(label: str, measured: Measured, of: Callable[[Of], Figures], columns: Mapping[str, str], note: str) -> list[Table]:
+    """A table for each figure, with a column for each contender."""
     names = list(dict.fromkeys(row for one in measured.values() for row in of(one)))
-    head = [label, *(f"{name}: {title}" for name in measured for title in columns.values())]
-    rows: list[list[Cell]] = [[_n(row), *(_cell(of(one), row, key) for one in measured.values() for key in columns)] for row in names]
-    return Table(head, rows, note)
+    return [
+        Table(
+            [f"{title}, by {label}", *measured],
+            [[_n(row), *(_cell(of(one), row, key) for one in measured.values())] for row in names],
+            note if key == list(columns)[-1] else "",
+        )
+        for key, title in columns.items()
+    ]
 
 
 def _series(measured: Measured, of: Callable[[Of], Figures], figure: str) -> dict[str, dict[str, Estimate]]:

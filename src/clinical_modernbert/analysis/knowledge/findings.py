@@ -14,34 +14,29 @@ from clinical_modernbert.analysis.subject import MODEL
 def probes(system: str, asked: Sequence[Asked]) -> Finding:
     """The probes of one table."""
     names = list(asked[0].figures)
-    head = [
-        "right answer first",
-        *names,
-        f"{MODEL}: shuffled",
-        f"{MODEL}: answers alone",
-        f"{MODEL}: likeliest",
-        f"{MODEL}: mean reciprocal rank",
-    ]
-    rows: list[list[Cell]] = []
+    rows, controls = list[list[Cell]](), list[list[Cell]]()
     drawn: dict[str, dict[str, Estimate]] = {}
     for one in asked:
         for part, figures in one.figures[MODEL].items():
             label = PROBES[one.key].title if part == "all" else f"... {part}"
             columns = {name: one.figures[name][part]["lifted"]["first"] for name in names}
-            controls = [figures[way]["first"] for way in ("shuffled", "bare", "likeliest")]
-            rows.append([label, *columns.values(), *controls, figures["lifted"]["mrr"]])
-            drawn[f"{PROBES[one.key].title}{'' if part == 'all' else f' ({part})'}"] = columns | {"shuffled questions": controls[0]}
+            rows.append([label, *columns.values()])
+            ways = [figures[way]["first"] for way in ("shuffled", "bare", "likeliest")]
+            controls.append([label, *ways, figures["lifted"]["mrr"]])
+            drawn[f"{PROBES[one.key].title}{'' if part == 'all' else f' ({part})'}"] = columns | {"shuffled questions": ways[0]}
     numbers = ", ".join(f"{len(one.questions)} on the {PROBES[one.key].title}" for one in asked)
     note = (
-        f"{numbers}; {CANDIDATES} answers each, chance {CHANCE}. Columns by name: the answer that the question raises most over the answer "
-        "alone. Shuffled: with another concept's question. Answers alone: without any. Likeliest: nothing taken off. Held out, seen: "
-        "whether the corpus kept the concept's names out of training."
+        f"{numbers}; {CANDIDATES} answers each, chance {CHANCE}. First is the answer that the question raises most over the answer alone; "
+        "shuffled: with another concept's question; answers alone: without any; likeliest: nothing taken off. Held out, seen: whether the "
+        "corpus kept the concept's names out of training."
     )
     figure = dots(f"{system}: right answer first among {CANDIDATES}", "share of questions", drawn, (CHANCE, "chance"))
     reading = " ".join(_reading(one) for one in asked)
-    return Finding(
-        f"{system}: terms and chapters behind a mask", reading, [Table(head, rows, note)], [Plot(f"knowledge-{_stem(system)}", figure)]
-    )
+    tables = [
+        Table(["right answer first", *names], rows),
+        Table(["the model alone", "shuffled", "answers alone", "likeliest", "mean reciprocal rank"], controls, note),
+    ]
+    return Finding(f"{system}: terms and chapters behind a mask", reading, tables, [Plot(f"knowledge-{_stem(system)}", figure)])
 
 
 def fertility(measured: Mapping[str, Figures], clinical_words: int) -> Finding:
@@ -78,12 +73,9 @@ def hidden_words(hidden: Hidden) -> Finding:
     tables = list[Table]()
     series: dict[str, dict[str, Estimate]] = {}
     for kind, rows in figures.items():
-        head = [f"{kind} words, by frequency", *(f"{name}: {what}" for name in hidden.figures for what in ("above", "first guess"))]
-        body: list[list[Cell]] = [
-            [band, *(one.get(kind, {}).get(band, {}).get(what) for one in hidden.figures.values() for what in ("above", "first"))]
-            for band in rows
-        ]
-        tables.append(Table(head, body))
+        for what, title in (("above", "above"), ("first", "first guess")):
+            cells = [[band, *(one.get(kind, {}).get(band, {}).get(what) for one in hidden.figures.values())] for band in rows]
+            tables.append(Table([f"{title}: {kind} words, by frequency", *hidden.figures], cells))
         series |= {f"{name}, {kind} words": _by_band(one[kind]) for name, one in hidden.figures.items() if kind in one}
     counts = " and ".join(f"{number:,} {kind}" for kind, number in hidden.counts.items())
     note = (
