@@ -15,24 +15,20 @@ import subprocess
 import sys
 import time
 from importlib.util import find_spec
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from clinical_modernbert import Corpus, Encoder, atomic
+from clinical_modernbert.analysis import statistics
 from clinical_modernbert.analysis.codes.answers import Contender, analyze_codes
+from clinical_modernbert.analysis.context import available
 from clinical_modernbert.analysis.subject import MODEL
-from clinical_modernbert.batching import Cursor, Masker, PackedBatch, TokenStore
-from clinical_modernbert.batching.masking import Masked
+from clinical_modernbert.batching import Cursor, TokenStore
 from clinical_modernbert.export.card import last_validation
 from clinical_modernbert.export.report import Cloze, write_report
-from clinical_modernbert.model import hf
-from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.pretraining.checkpoint import read_state
 from clinical_modernbert.pretraining.masked import make_loader
-from clinical_modernbert.pretraining.objective import masked_loss
 from clinical_modernbert.pretraining.run import Run, open_run
 from clinical_modernbert.sources import HpoTerms
 from clinical_modernbert.tasks.code_tables import read_tables
@@ -60,46 +56,20 @@ def long_documents(store: TokenStore) -> list[np.ndarray]:
     return [store.ids(i)[: CONTEXT - 2] for i in np.flatnonzero(store.lengths > LONG_TOKENS)]
 
 
-def cut(masked: Masked, context: int, tokenizer: Tokenizer) -> PackedBatch:
-    """A masked document in pieces of `context` tokens, each between its own [CLS] and [SEP], as in training."""
-    size = context - 2
-    pieces = np.split(masked.input_ids, range(size, len(masked.input_ids), size))
-    ids = np.concatenate([tokenizer.wrap(piece) for piece in pieces])
-    cu_seqlens = np.cumsum([0, *(len(piece) + 2 for piece in pieces)]).astype(np.int32)
-    zeros = np.zeros(len(pieces), dtype=np.int64)
-    return PackedBatch(ids, cu_seqlens, masked.positions + 1 + 2 * (masked.positions // size), masked.labels, zeros, zeros)
+def by_position(told: list[available.Told]) -> dict[str, float]:
+    draws = statistics.draw(len(told))
+    return {name: round(available.loss(some, draws).value, 4) for name, some in available.by_position(told, EDGES).items()}
 
 
-def losses(
-    model: ModernBertForMaskedLM, documents: list[np.ndarray], masker: Masker, context: int, tokenizer: Tokenizer
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each document (positions, losses); every context sees the same masks."""
-    result = []
-    for number, ids in enumerate(documents):
-        masked = masker(ids, 0.15, np.random.default_rng([0, number]))
-        with torch.inference_mode():
-            scores = masked_loss(model, cut(masked, context, tokenizer), torch.device("cpu"))[1]
-        result.append((masked.positions, scores.losses))
-    return result
-
-
-def by_position(measured: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-    positions, values = (np.concatenate(parts) for parts in zip(*measured, strict=True))
-    return {f"{low}-{high}": round(float(values[(positions >= low) & (positions < high)].mean()), 4) for low, high in pairwise(EDGES)}
-
-
-def gain(short: list[tuple[np.ndarray, np.ndarray]], full: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float | list[float]]:
+def gain(short: list[available.Told], full: list[available.Told]) -> dict[str, float | list[float]]:
     """Loss at 512 less loss at 8,192 tokens of context, with a bootstrap interval over documents."""
-    sums = np.array([[one.sum(), two.sum(), len(one)] for (_, one), (_, two) in zip(short, full, strict=True)])
-    rng = np.random.default_rng(0)
-    draws = [sums[rng.integers(len(sums), size=len(sums))].sum(0) for _ in range(2000)]
-    interval = np.quantile([(draw[0] - draw[1]) / draw[2] for draw in draws], [0.025, 0.975])
-    total = sums.sum(0)
+    draws = statistics.draw(len(full), num_draws=2000)
+    gained = available.gain(short, full, draws)
     return {
-        "loss_512": round(total[0] / total[2], 4),
-        "loss_8192": round(total[1] / total[2], 4),
-        "gain": round((total[0] - total[1]) / total[2], 4),
-        "gain_95": [round(float(edge), 4) for edge in interval],
+        "loss_512": round(available.loss(short, draws).value, 4),
+        "loss_8192": round(available.loss(full, draws).value, 4),
+        "gain": round(gained.value, 4),
+        "gain_95": [round(edge, 4) for edge in gained.interval],
     }
 
 
@@ -126,15 +96,15 @@ def step_minutes(training: list[dict]) -> float:
 def measure_context(run: Run, corpus: Corpus, tokenizer: Tokenizer) -> dict[str, object]:
     store = TokenStore.open(corpus, "validation", tokenizer)
     documents = long_documents(store)
-    masker = Masker(tokenizer)
+    masked = available.mask(documents, tokenizer)
     checkpoints = sorted((run.folder / "checkpoints").glob("step_*"))
     before = [path for path in checkpoints if read_state(path).phase == len(run.recipe().phases) - 2][-1]
     beyond = int((store.lengths > CONTEXT - 2).sum())
     result: dict[str, object] = {"documents": len(documents), "tokens": sum(map(len, documents)), "documents_cut_to_a_row": beyond}
     for name, path in (("before_long_rows", before), ("after_long_rows", checkpoints[-1])):
         print(f"measuring the context of {path.name}", flush=True)
-        model = hf.load(path / "model")
-        full, short = (losses(model, documents, masker, context, tokenizer) for context in (CONTEXT, SHORT_CONTEXT))
+        encoder = Encoder.from_pretrained(path / "model", device="cpu")
+        full, short = (available.tell(encoder, masked, context, tokenizer) for context in (CONTEXT, SHORT_CONTEXT))
         result[name] = {"loss_by_position": by_position(full), "loss_by_position_512": by_position(short), **gain(short, full)}
     return result
 

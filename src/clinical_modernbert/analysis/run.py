@@ -7,6 +7,8 @@ from pathlib import Path
 from clinical_modernbert.analysis.bias.section import bias
 from clinical_modernbert.analysis.codes.section import codes
 from clinical_modernbert.analysis.languages.section import languages
+from clinical_modernbert.analysis.context.section import context
+from clinical_modernbert.analysis.knowledge.section import knowledge
 from clinical_modernbert.analysis.report import write_report
 from clinical_modernbert.analysis.section import Section
 from clinical_modernbert.analysis.subject import Subject
@@ -29,6 +31,8 @@ SECTIONS: Mapping[str, Callable[[Subject, Progress], Section]] = {
     "weights": weights,
     "bias": bias,
     "languages": languages,
+    "context": context,
+    "knowledge": knowledge,
 }
 """Name, which is the command as well -> what makes the section; what it misses it says in a ConfigError before it begins."""
 

@@ -32,6 +32,7 @@ class Concept:
     path: tuple[str, ...]
     family: str
     held_out: bool
+    definition: str = ""
 
     @property
     def chapter(self) -> str:
@@ -77,6 +78,7 @@ def _table(system: str, entries: Mapping[str, Mapping[str, Any]], held_out_conce
                 path=(metadata["chapter"] or "", *steps),
                 family=family,
                 held_out=hash_fraction(concept, seed) < held_out_concepts,
+                definition=metadata["definition"] or "",
             )
         )
     return CodeTable(system, concepts)
