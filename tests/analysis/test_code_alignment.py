@@ -58,6 +58,12 @@ def test_an_encoder_that_knows_finds_every_code_and_one_that_guesses_is_at_chanc
     assert alignment_metrics(found)["encoders"][MODEL]["mrr"]["low"] > 0.9
 
 
+def test_an_encoder_that_gives_every_text_one_vector_finds_no_code(tables):
+    one = Contender(MODEL, (lambda texts: np.full((len(texts), 8), 0.5, np.float32),))
+    found = align(*tables, [one]).figures[MODEL]
+    assert max(found["mrr"].value, found["mrr_back"].value) < 0.05
+
+
 def test_shuffled_meanings_are_not_told_from_untrained_ones(tables):
     shuffled = Contender(MODEL, guessing().embed)
     found = align(*tables, [shuffled, guessing()])

@@ -64,6 +64,14 @@ def test_an_encoder_that_knows_scores_high_and_one_that_guesses_at_chance(table)
     assert found.ratio("knows", "mrr", to="guesses").interval[0] > 3
 
 
+def test_an_encoder_that_gives_every_text_one_vector_finds_nothing(table):
+    one = Contender("one", (lambda texts: np.full((len(texts), 8), 0.5, np.float32),))
+    found = analyze_codes(table, [one], max_mapped=0).figures["one"].estimates
+    assert found["mrr"].value < 0.05
+    assert found["r1"].value == 0
+    assert found["pair_auc"].value == pytest.approx(0.5)
+
+
 def test_leaving_out_the_family_leaves_out_what_only_siblings_share(table):
     rng = np.random.default_rng(0)
     family = {concept.path[1]: rng.normal(size=64) for concept in table.concepts}

@@ -153,7 +153,7 @@ class _Direction:
         result = {}
         best = np.where(self._right, scores, -np.inf).max(1)[self._queries]
         wrong = np.where(self._right, -np.inf, scores)[self._queries]
-        reciprocal = 1 / (1 + (wrong > best[:, None]).sum(1))
+        reciprocal = 1 / (1 + (wrong > best[:, None]).sum(1) + (wrong == best[:, None]).sum(1) / 2)
         for name, chosen in (("mrr", np.ones(len(best), dtype=bool)), ("mrr_no_word", self._no_word)):
             if chosen.sum() >= MIN_QUESTIONS:
                 values, family = reciprocal[chosen], self._family[self._queries[chosen]]

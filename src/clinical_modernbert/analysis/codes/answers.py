@@ -179,7 +179,8 @@ class Questions:
     def _retrieve(self, query: Vectors, terms: Vectors, draws: statistics.Floats) -> dict[str, Estimate]:
         gold = self._retrieval.gold
         scores = query @ terms.T
-        rank = 1 + (scores > scores[np.arange(len(gold)), gold][:, None]).sum(1)
+        right = scores[np.arange(len(gold)), gold][:, None]
+        rank = 1 + (scores > right).sum(1) + ((scores == right).sum(1) - 1) / 2  # ties share their mean rank
         result = {
             name: statistics.clustered_mean(values.astype(np.float64), gold, draws)
             for name, values in (("mrr", 1 / rank), ("r1", rank <= 1), ("r10", rank <= 10))
