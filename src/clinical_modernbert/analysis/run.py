@@ -6,9 +6,9 @@ from pathlib import Path
 
 from clinical_modernbert.analysis.bias.section import bias
 from clinical_modernbert.analysis.codes.section import codes
-from clinical_modernbert.analysis.languages.section import languages
 from clinical_modernbert.analysis.context.section import context
 from clinical_modernbert.analysis.knowledge.section import knowledge
+from clinical_modernbert.analysis.languages.section import languages
 from clinical_modernbert.analysis.report import write_report
 from clinical_modernbert.analysis.section import Section
 from clinical_modernbert.analysis.subject import Subject
