@@ -37,12 +37,12 @@ NUMBERS = [f"p{i}" for i in range(40)]
 def notes(folder: Path, patients: list[str]) -> Corpus:
     """A corpus of one to five short notes of each patient, the last of them in no way like the others."""
     texts = {name: [f"Note {i} of {name}: heart failure, seen on {i}." for i in range(1 + int(name[1:]) % 5)] for name in patients}
-    texts["p39"] = ["zzz qqq xxx jjj " * 9 for _ in texts.get("p39", ())]
+    texts |= {name: [f"{i} zzz qqq xxx jjj " * 9 for i in range(5)] for name in patients if name == "p39"}
     rows = [{"id": f"{name}-{i}", "text": text, "patient": name} for name, own in texts.items() for i, text in enumerate(own)]
     folder.mkdir()
     (folder / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     source = Files(folder / "notes.jsonl", name="notes", id_column="id", patient_column="patient", access="open")
-    settings = CorpusSettings(sources=[source], quality=None, duplicates=False, near_duplicates=None, validation_fraction=0.2, seed=1)
+    settings = CorpusSettings(sources=[source], quality=None, near_duplicates=None, validation_fraction=0.2, seed=1)
     return build_corpus(settings, folder / "built")
 
 
@@ -111,7 +111,7 @@ def test_a_patient_moves_the_sum_of_a_step_by_at_most_the_limit(private_recipe, 
 
 
 def test_without_noise_and_limit_the_gradient_is_the_ordinary_one_of_the_same_documents(private_recipe, patients, tmp_path):
-    work = phase(private_recipe(), patients, tmp_path / "run", noise=0, limit=math.inf, rate=0.4)
+    work = phase(private_recipe(), patients, tmp_path / "run", noise=0, limit=1e30, rate=0.4)
     found = gradient(work) / work._phase.rows_per_step
     run, model = work._run, work._run.model
     drawn = draw_patients(len(work._patients), 0.4, work._rng(private._DRAW, 0))

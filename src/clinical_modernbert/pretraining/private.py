@@ -1,6 +1,6 @@
-"""A phase of private masked language modelling: differential privacy by patient (Abadi et al. 2016, algorithm 1, with patients for examples).
+"""A phase of private masked language modelling: differential privacy by patient (Abadi et al. 2016, algorithm 1, patients for examples).
 
-Every patient is in a step with the same probability, by itself. A patient is one row: of their documents as many as fit, in a drawn order.
+Every patient is in a step with the same probability, by itself. A patient is one row: as many of their documents as fit, in a drawn order.
 The gradient of the mean loss of that row is scaled down to `max_grad_norm`; the gradients are added up, Gaussian noise is added to the
 sum, and all is divided by the number of patients that was to be expected. Whatever a patient wrote, the sum moves by at most that norm.
 

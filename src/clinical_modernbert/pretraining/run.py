@@ -196,8 +196,8 @@ def _promise(recipe: RunSettings, corpus: Corpus, ranks: Ranks, resumed: Path | 
     promised = guarantee(recipe, count_patients(corpus), before)
     logger.info("%s", promised.describe())
     logger.warning(
-        "that covers what this run learns from patients, not what its tokenizer%s may have seen of them before, nor the figures in its folder",
-        " and the model that it starts from" if recipe.init else "",
+        "that covers what the weights learn from patients in this run, not what the tokenizer%s saw of them before, nor the run's figures",
+        " and the start weights" if recipe.init else "",
     )
     return promised
 
