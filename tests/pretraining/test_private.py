@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -24,8 +25,11 @@ from clinical_modernbert.pretraining.checkpoint import RunState, read_state
 from clinical_modernbert.pretraining.private import ClippedSum, PrivatePhase, draw_patients
 from clinical_modernbert.pretraining.ranks import Ranks
 from clinical_modernbert.pretraining.run import Run, open_run, pretrain
+from clinical_modernbert.pretraining.settings import RunSettings
+from clinical_modernbert.settings import parse
 from clinical_modernbert.sources import Files
 from clinical_modernbert.tokenization import train
+from documents import blocks, read
 
 pytest.importorskip("dp_accounting", reason="private training needs the extra `private`")
 
@@ -285,3 +289,10 @@ def test_a_dry_run_tells_epsilon_where_it_knows_the_patients(private_recipe, pat
     assert told["patients"] == count_patients(patients)
     assert main([*command, "--corpus", str(patients.folder)]) == 0
     assert f"privacy      epsilon {told['epsilon']:.3g} at delta 0.001 for each of {told['patients']} patients" in capsys.readouterr().out
+
+
+def test_the_recipe_of_the_privacy_page_is_one():
+    (shown,) = blocks(read("docs/privacy.md"), "yaml")
+    found = parse(RunSettings, {"description": "As shown", "model": {"hidden_size": 32}, **yaml.safe_load(shown)})
+    assert found.private.enabled
+    assert found.phases[0].full_steps == 382

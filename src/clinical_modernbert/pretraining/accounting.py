@@ -36,9 +36,10 @@ class Guarantee:
 
     def describe(self) -> str:
         """One line for people."""
+        steps = sum(count for *_, count in self.steps)
         return (
             f"epsilon {self.epsilon:.3g} at delta {self.delta:g} for each of {self.patients:,} patients: "
-            f"{sum(count for *_, count in self.steps):,} steps with noise of {self.noise_multiplier:.3g} times the norm {self.max_grad_norm:g}"
+            f"{steps:,} steps with noise of {self.noise_multiplier:.3g} times the norm {self.max_grad_norm:g}"
         )
 
 
