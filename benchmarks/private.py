@@ -1,13 +1,13 @@
 """What private training costs: the same tiny model trained as usual and privately, at several epsilons, on notes of invented patients.
 
-    python benchmarks/private.py [--epsilons 8 2] [--seeds 0 1] [--steps 80] [-o private/] [--data ../shared/data]
+    python benchmarks/private.py [--epsilons 8 2] [--seeds 0 1] [--steps 50] [-o private/] [--data ../shared/data]
     python benchmarks/private.py --rehearse                a minute on made-up text, to see that it runs; keeps nothing
 
 Writes benchmarks/results/private.json after every run; what stands in it is not trained again. OUTPUT keeps the corpus and the runs, and so
 every model, for whoever wants to look at what they give away: a corpus with planted secrets takes the place of `build`'s.
 
 Open notes have no patients: `NOTES_EACH` of them that follow each other are given to one who does not exist. A vocabulary of these notes
-would not be private, so that the tokenizer is trained on articles. All runs have as many steps of as many rows,
+would not be private, so that the tokenizer is trained on other ones. All runs have as many steps of as many rows,
 and the same optimizer; an ordinary row holds pieces of any notes, a private one those of one patient. Beside the held-out loss stands what
 a step takes, in seconds of one core and in memory, each kind in a process of its own.
 """
@@ -72,7 +72,7 @@ class Bench:
 
 
 def build(bench: Bench, data: Path) -> None:
-    """Notes with invented patients as a corpus, and a tokenizer of articles; made once."""
+    """Dictated notes with invented patients as a corpus, and a tokenizer of other notes; made once."""
     if (bench.tokenizer / "tokenizer.json").exists():
         return
     bench.folder.mkdir(parents=True, exist_ok=True)
@@ -80,10 +80,10 @@ def build(bench: Bench, data: Path) -> None:
     path = bench.folder / "notes.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     source = Files(path, name="notes", id_column="id", patient_column="patient", access="open")
-    build_corpus(CorpusSettings(sources=[source], validation_fraction=0.1), bench.folder / "corpus", progress=progress)
-    articles = open_texts.notes_and_articles(data)[0]
-    built = build_corpus(CorpusSettings(sources=[articles], validation_fraction=0.1), bench.folder / "articles", progress=progress)
-    train_tokenizer(built.texts("train"), bench.vocabulary).save(bench.tokenizer)
+    settings = CorpusSettings(sources=[source], near_duplicates=None, validation_fraction=0.1)
+    build_corpus(settings, bench.folder / "corpus", progress=progress)
+    with gzip.open(data / "notes" / "e3c_cases.jsonl.gz", "rt", encoding="utf-8") as file:
+        train_tokenizer([json.loads(line)["text"] for line in file], bench.vocabulary).save(bench.tokenizer)
 
 
 def _notes(data: Path) -> list[str]:
@@ -194,7 +194,7 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("clinical_modernbert").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(options.output, options.steps, 128, 128, 1024, 1e-4)
+        bench = Bench(options.output, options.steps, 64, 128, 1024, 1e-4)
         if options.rehearse:
             open_texts.make_up(Path(folder) / "data")
             options.data, options.results, options.seeds = Path(folder) / "data", Path(folder) / "results.json", [0]
@@ -206,7 +206,7 @@ def main() -> None:
         shape = {"steps": bench.steps, "rows_a_step": bench.rows, "row": bench.row, "delta": bench.delta, "model": SHAPE}
         settings = {**shape, "corpus": bench.corpus.manifest.fingerprint, "machine": machine(options.threads)}
         head = {
-            "measured_on": "public dictated notes, three by three given to invented patients; the tokenizer from public articles",
+            "measured_on": "public dictated notes, three by three given to invented patients; the tokenizer from public case reports",
             "packages": packages("torch", "dp-accounting", "clinical-modernbert"),
         }
         results = Results(options.results, settings, head)
@@ -227,7 +227,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--epsilons", type=float, nargs="+", default=[8.0, 2.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--steps", type=int, default=80)
+    parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--results", type=Path, default=HERE / "results" / "private.json")
     parser.add_argument("--rehearse", action="store_true")
