@@ -8,7 +8,7 @@ Nothing else that moves the weights may look at the text: a step counts for `ste
 for its loss. All chance of the phase, whom it draws, what it masks and its noise, is a function of the step and of the run's secret
 alone, because whoever knows that chance can take the noise out again. See docs/privacy.md for what is covered, and what is not.
 
-One forward and backward pass a patient: rows are not computed side by side. Memory is that of one row, and two more of the gradients.
+One forward and backward pass a patient: rows are not computed side by side. Memory is that of one row, and one more of all gradients.
 """
 
 import secrets
