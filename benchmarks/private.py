@@ -7,7 +7,7 @@ Writes benchmarks/results/private.json after every run; what stands in it is not
 every model, for whoever wants to look at what they give away: a corpus with planted secrets takes the place of `build`'s.
 
 Open notes have no patients: `NOTES_EACH` of them that follow each other are given to one who does not exist. A vocabulary of these notes
-would not be private, so that the tokenizer is trained on other ones. All runs have as many steps of as many rows,
+would not be private, so that the tokenizer is trained on other ones. All runs have steps of as many rows for as many tokens,
 and the same optimizer; an ordinary row holds pieces of any notes, a private one those of one patient. Beside the held-out loss stands what
 a step takes, in seconds of one core and in memory, each kind in a process of its own.
 """
