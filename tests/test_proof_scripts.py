@@ -54,6 +54,14 @@ def test_fine_tuning_beside_the_trainer_is_rehearsed():
     assert all(one["seconds"] > 0 and 0 <= one["macro_f1"] <= 1 for task in table.values() for one in task.values())
 
 
+@pytest.mark.skipif(importlib.util.find_spec("dp_accounting") is None, reason="private training needs dp-accounting")
+def test_private_training_is_rehearsed():
+    told = json.loads("{" + rehearse("private.py", "--epsilons", "8").partition("\n{")[2])
+    assert list(told["table"]) == ["ordinary", "epsilon 8"]
+    assert all(one["held_out_loss"] > 0 for one in told["table"].values())
+    assert all(one["core_seconds_a_step"] > 0 for one in told["cost_of_a_step"].values())
+
+
 def test_the_suite_is_rehearsed():
     told = rehearse("suite.py")
     assert "| icd10cm-terms | mrr | bag-of-embeddings | vectors | 100% | 1 |" in told

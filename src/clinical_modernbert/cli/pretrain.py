@@ -60,7 +60,7 @@ def pretrain(
         raise typer.BadParameter("pretrain needs --recipe (or --watch).")
     settings = _settings(recipe, overrides or [], seed, device, init or [], limit)
     if dry_run:
-        _dry_run(settings, as_json)
+        _dry_run(settings, corpus, as_json)
         return
     if corpus is None or output is None:
         raise typer.BadParameter("pretrain needs --corpus and --output (or --dry-run).")
@@ -108,12 +108,15 @@ def _settings(
     return settings if limit is None else settings.limited(limit)
 
 
-def _dry_run(settings: "RunSettings", as_json: bool) -> None:
+def _dry_run(settings: "RunSettings", corpus: Path | None, as_json: bool) -> None:
+    from clinical_modernbert.batching.patients import count_patients
+    from clinical_modernbert.corpus import Corpus
     from clinical_modernbert.model.device import choose_device
     from clinical_modernbert.pretraining.plan import plan
     from clinical_modernbert.pretraining.start import planned_config
 
-    cost = plan(settings, planned_config(settings), choose_device(settings.device))
+    patients = count_patients(Corpus.open(corpus)) if corpus is not None and settings.private.enabled else None
+    cost = plan(settings, planned_config(settings), choose_device(settings.device), patients)
     if as_json:
         sys.stdout.write(json.dumps(asdict(cost), indent=2) + "\n")
         return
@@ -125,3 +128,6 @@ def _dry_run(settings: "RunSettings", as_json: bool) -> None:
         ("time", f"{cost.hours:,.1f} hours at half of this machine's {cost.matrix_flops_per_second / 1e9:,.0f} GFLOP/s of matrix products"),
     ):
         sys.stdout.write(f"{label:12} {value}\n")
+    if settings.private.enabled:
+        told = cost.private.describe() if cost.private else "epsilon depends on the number of patients: name the --corpus"
+        sys.stdout.write(f"{'privacy':12} {told}\n")

@@ -40,7 +40,8 @@ class RunState:
     """How far a run is: `tokens` in all, `phase_tokens` of phase number `phase`, lines of metrics, where its next row and pairs stand.
 
     `source_tokens` are those of text taken from each source so far; `recent_losses` those of the last steps of the phase;
-    `skipped_steps` those whose loss was a spike.
+    `skipped_steps` those whose loss was a spike. Of a private run, `secret` is what its chance comes from, hexadecimal digits that are
+    never to be published, and `private_steps` are its `accounting.NoisySteps` so far.
     """
 
     step: int = 0
@@ -53,6 +54,8 @@ class RunState:
     source_tokens: list[int] = field(default_factory=list)
     recent_losses: list[float] = field(default_factory=list)
     skipped_steps: int = 0
+    secret: str = ""
+    private_steps: list[list[float]] = field(default_factory=list)
 
 
 def save(

@@ -15,6 +15,7 @@ from clinical_modernbert.pretraining.masked import MaskedPhase, Taken
 from clinical_modernbert.pretraining.metrics import MetricsWriter, NoMetrics
 from clinical_modernbert.pretraining.optimizer import make_optimizer
 from clinical_modernbert.pretraining.plan import training_flops
+from clinical_modernbert.pretraining.private import PrivatePhase
 from clinical_modernbert.pretraining.ranks import whole
 from clinical_modernbert.pretraining.safety import SPIKE_WINDOW, Request, is_spike, sigterm_request
 from clinical_modernbert.pretraining.schedule import learning_rate_share
@@ -53,7 +54,7 @@ def _train_phase(run: Training, number: int, metrics: MetricsWriter | NoMetrics,
     phase = run.recipe.stages[number]
     if run.state.phase_tokens >= phase.tokens:
         return True
-    work = AlignmentPhase(run, number) if isinstance(phase, AlignmentSettings) else MaskedPhase(run, number)
+    work = _work(run, number)
     if run.state.phase_tokens == 0:
         _tell_counts(run, work, metrics)
         _validate(run, work, metrics)
@@ -79,11 +80,18 @@ def _train_phase(run: Training, number: int, metrics: MetricsWriter | NoMetrics,
     return True
 
 
+def _work(run: Training, number: int) -> MaskedPhase:
+    if run.recipe.private.enabled:
+        return PrivatePhase(run, number)
+    return AlignmentPhase(run, number) if isinstance(run.recipe.stages[number], AlignmentSettings) else MaskedPhase(run, number)
+
+
 def _step(run: Training, phase: PhaseSettings, work: MaskedPhase) -> dict[str, float]:
     began = time.perf_counter()
     done = run.state
     taken = work.step(done)
-    middle = done.phase_tokens + min(taken.num_tokens, phase.tokens - done.phase_tokens) / 2
+    count = taken.counted_tokens
+    middle = done.phase_tokens + min(count, phase.tokens - done.phase_tokens) / 2
     learning_rate = phase.optimizer.peak_lr * learning_rate_share(phase.schedule, middle, phase.tokens)
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate
@@ -99,7 +107,6 @@ def _step(run: Training, phase: PhaseSettings, work: MaskedPhase) -> dict[str, f
     if not skipped:
         run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
-    count = taken.num_tokens
     run.state = replace(
         taken.state,
         step=done.step + 1,
@@ -109,13 +116,14 @@ def _step(run: Training, phase: PhaseSettings, work: MaskedPhase) -> dict[str, f
         skipped_steps=done.skipped_steps + skipped,
     )
     seconds = time.perf_counter() - began
-    rate = training_flops(run.model.config, taken.lengths, taken.num_masked / count) / seconds / run.ranks.world
+    masked_share = taken.num_masked / max(taken.num_tokens, 1)
+    rate = training_flops(run.model.config, taken.lengths, masked_share) / seconds / run.ranks.world
     return {
         **taken.figures,
         "grad_norm": grad_norm,
         "learning_rate": learning_rate,
         "skipped_steps": run.state.skipped_steps,
-        "tokens_per_second": count / seconds,
+        "tokens_per_second": taken.num_tokens / seconds,
         "share_of_matrix_rate": rate / run.matrix_rate,
     }
 

@@ -27,6 +27,7 @@ class Taken:
     """What a step took: `state` has its cursors moved on, the gradients stand in the model; the rest is what to report.
 
     `loss` is what was differentiated; `lengths` are the tokens of every document, special ones included; `num_masked` were to be told.
+    `counted` is what the step counts for where that may not depend on the text.
     """
 
     state: RunState
@@ -36,11 +37,17 @@ class Taken:
     figures: dict[str, float]
     documents: list[int]
     concepts: list[str] = field(default_factory=list)
+    counted: int | None = None
 
     @property
     def num_tokens(self) -> int:
         """Tokens of the step, over all processes."""
         return int(self.lengths.sum())
+
+    @property
+    def counted_tokens(self) -> int:
+        """Tokens by which the step moves the run on."""
+        return self.num_tokens if self.counted is None else self.counted
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class MaskedPhase:
     def __init__(self, run: Training, number: int) -> None:
         phase = run.recipe.stages[number]
         self._run, self._phase = run, phase
-        self.loader = make_loader(run, number)
+        self.loader = make_loader(run, number, self._seed())
         self._validator = Validator(run.validation_store, run.tokenizer, phase, run.recipe.validation, run.recipe.seed)
         idle = -(phase.rows_per_step // phase.rows_per_micro_batch) % run.ranks.world
         if idle and run.ranks.is_first:
@@ -110,16 +117,25 @@ class MaskedPhase:
             "padding_share": 1 - int(lengths.sum()) / (len(prepared.rows) * self._phase.max_tokens),
             "epoch": prepared.cursor.epoch,
         }
+        after = replace(state, cursor=prepared.cursor, source_tokens=self._seen(state, prepared.samples))
         documents = self.loader.samples.document[prepared.samples]
-        sources, text_lengths = run.train_store.sources[documents], lengths - SPECIAL_TOKENS_PER_SEQUENCE
-        seen = np.bincount(sources, text_lengths, len(run.train_store.source_names)).astype(int).tolist()
-        before = state.source_tokens or [0] * len(seen)
-        after = replace(state, cursor=prepared.cursor, source_tokens=[old + new for old, new in zip(before, seen, strict=True)])
         return Taken(after, loss, lengths, num_masked, figures, sorted(set(documents.tolist())))
 
     def validate(self) -> dict[str, float]:
         """Figures of the held-out split."""
         return self._validator.measure(self._run.model, self._run.ranks)
+
+    def _seed(self) -> int:
+        """What the order of rows and their masks are a function of."""
+        return self._run.recipe.seed
+
+    def _seen(self, state: RunState, samples: np.ndarray) -> list[int]:
+        """Tokens of text taken from each source so far, with those of `samples`."""
+        store = self._run.train_store
+        sources, lengths = store.sources[self.loader.samples.document[samples]], self.loader.lengths[samples]
+        seen = np.bincount(sources, lengths - SPECIAL_TOKENS_PER_SEQUENCE, len(store.source_names)).astype(int).tolist()
+        before = state.source_tokens or [0] * len(seen)
+        return [old + new for old, new in zip(before, seen, strict=True)]
 
     def _take(self, state: RunState) -> _Prepared:
         if self._next is not None and self._next[:2] == (state.cursor, state.phase_tokens):
@@ -141,8 +157,8 @@ class MaskedPhase:
         return self._pool.submit(make).result if self._pool is not None else make
 
 
-def make_loader(run: Training, number: int) -> Loader:
-    """The rows of phase `number`."""
+def make_loader(run: Training, number: int, seed: int | None = None) -> Loader:
+    """The rows of phase `number`, by chance from `seed`, or from that of the recipe."""
     phase = run.recipe.stages[number]
     entries = CodeEntries.open(run.corpus, "train", run.tokenizer, run.train_store) if phase.masking.code_aware else None
     return Loader(
@@ -150,7 +166,7 @@ def make_loader(run: Training, number: int) -> Loader:
         run.tokenizer,
         max_tokens=phase.max_tokens,
         masking=phase.masking,
-        seed=run.recipe.seed,
+        seed=run.recipe.seed if seed is None else seed,
         phase=number,
         mixture=phase.mixture,
         temperature=phase.source_temperature,

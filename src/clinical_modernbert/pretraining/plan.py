@@ -12,10 +12,13 @@ from torch import Tensor
 
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.linear import PackedWeight
+from clinical_modernbert.pretraining.accounting import Guarantee, guarantee
 from clinical_modernbert.pretraining.settings import AlignmentSettings, PhaseSettings, RunSettings
 
 _STATE_BYTES = 24
 """Per parameter: weight, gradient and two averages, in fp32, and the averages once more on their way to a checkpoint."""
+_PRIVATE_BYTES = 4
+"""Per parameter of a private run: the sum of clipped gradients."""
 _MATRIX_SHARE = 0.5
 """Share of the matrix-product rate that a training step is assumed to reach."""
 _FIXED_BYTES = 800 * 2**20
@@ -24,7 +27,7 @@ _FIXED_BYTES = 800 * 2**20
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run takes."""
+    """What a run takes, and what a private one gives away, where the number of its patients is known."""
 
     parameters: int
     tokens: int
@@ -32,21 +35,28 @@ class Plan:
     disk_bytes: int
     hours: float
     matrix_flops_per_second: float
+    private: Guarantee | None = None
 
 
-def plan(recipe: RunSettings, config: ModernBertConfig, device: torch.device) -> Plan:
-    """Estimate what training `recipe` at the shape `config` takes on this machine."""
+def plan(recipe: RunSettings, config: ModernBertConfig, device: torch.device, patients: int | None = None) -> Plan:
+    """Estimate what training `recipe` at the shape `config` takes on this machine; `patients` are those of the corpus.
+
+    Raises:
+        ConfigError: see `accounting.guarantee`.
+    """
     rate = measure_matrix_rate(device, precision_of(recipe, device))
     flops = sum(_flops(config, phase) for phase in recipe.stages)
     activations = max(_activation_bytes(config, phase, recipe, device) for phase in recipe.stages)
     checkpoint = config.num_parameters * 12  # weights and two averages
+    state = _STATE_BYTES + (_PRIVATE_BYTES if recipe.private.enabled else 0)
     return Plan(
         parameters=config.num_parameters,
         tokens=sum(phase.tokens for phase in recipe.stages),
-        peak_memory_bytes=int(config.num_parameters * _STATE_BYTES + activations + _FIXED_BYTES),
+        peak_memory_bytes=int(config.num_parameters * state + activations + _FIXED_BYTES),
         disk_bytes=checkpoint * (recipe.checkpoint.keep_last + 1),
         hours=flops / (rate * _MATRIX_SHARE) / 3600,
         matrix_flops_per_second=rate,
+        private=guarantee(recipe, patients) if recipe.private.enabled and patients is not None else None,
     )
 
 

@@ -5,7 +5,7 @@ import logging
 import os
 import platform
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 import clinical_modernbert
 from clinical_modernbert import atomic, settings
 from clinical_modernbert.batching import CodeEntries, TokenStore
+from clinical_modernbert.batching.patients import count_patients
 from clinical_modernbert.corpus import Corpus
 from clinical_modernbert.corpus.records import SPLITS
 from clinical_modernbert.errors import CheckpointError, ConfigError, DataError
@@ -21,10 +22,12 @@ from clinical_modernbert.model import memory
 from clinical_modernbert.model.device import choose_device
 from clinical_modernbert.model.encoder import Execution
 from clinical_modernbert.pretraining import checkpoint
+from clinical_modernbert.pretraining.accounting import Guarantee, guarantee
 from clinical_modernbert.pretraining.loop import train
 from clinical_modernbert.pretraining.metrics import METRICS_FILE, read_metrics
 from clinical_modernbert.pretraining.optimizer import make_optimizer
 from clinical_modernbert.pretraining.plan import measure_matrix_rate, precision_of
+from clinical_modernbert.pretraining.private import draw_secret
 from clinical_modernbert.pretraining.ranks import Ranks, alone, open_ranks
 from clinical_modernbert.pretraining.settings import RunSettings
 from clinical_modernbert.pretraining.start import start_model, stricter, tokenizer_folder
@@ -148,6 +151,7 @@ def open_run(
     ranks = ranks or alone(choose_device(recipe.device))
     if ranks.shards and any(stage.optimizer.name == "muon" for stage in recipe.stages):
         raise ConfigError("muon needs whole matrices, and fsdp gives each process a part. Set parallel=ddp or another optimizer.")
+    promised = _promise(recipe, corpus, ranks, resumed) if recipe.private.enabled else None
     with ranks.first_before_others():
         tokenizer = open_tokenizer(recipe, corpus, output, progress)
         train_store, validation_store = (TokenStore.open(corpus, split, tokenizer, progress) for split in SPLITS)
@@ -178,9 +182,24 @@ def open_run(
         model=model,
         optimizer=make_optimizer(model, recipe.stages[0].optimizer),
         ranks=ranks,
-        state=checkpoint.RunState(),
+        state=checkpoint.RunState(secret=draw_secret() if promised else ""),
         matrix_rate=measure_matrix_rate(ranks.device, precision),
+        guarantee=promised,
     )
+
+
+def _promise(recipe: RunSettings, corpus: Corpus, ranks: Ranks, resumed: Path | None) -> Guarantee:
+    """What a private run will have cost at its end; one that is gone on with keeps its noise."""
+    if ranks.world > 1:
+        raise ConfigError(f"private training takes one process, not {ranks.world}. Start it without torchrun.")
+    before = None if resumed is None else checkpoint.read_state(resumed).private_steps[0][0]
+    promised = guarantee(recipe, count_patients(corpus), before)
+    logger.info("%s", promised.describe())
+    logger.warning(
+        "that covers what the weights learn from patients in this run, not what the tokenizer%s saw of them before, nor the run's figures",
+        " and the start weights" if recipe.init else "",
+    )
+    return promised
 
 
 def open_tokenizer(recipe: RunSettings, corpus: Corpus, output: Path, progress: Progress = silent) -> Tokenizer:
@@ -254,6 +273,7 @@ def _environment(run: Training, corpus: Corpus) -> dict[str, Any]:
         "processes": run.ranks.world,
         "matrix_flops_per_second": run.matrix_rate,
         "parameters": run.model.config.num_parameters,
+        "private": asdict(run.guarantee) if run.guarantee else None,
         "corpus": {
             "fingerprint": manifest.fingerprint,
             "access": manifest.access,

@@ -1,5 +1,6 @@
 """What a recipe may say."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -99,6 +100,16 @@ class PhaseSettings(Settings):
             }
         )
 
+    @property
+    def step_tokens(self) -> int:
+        """Tokens of a step whose rows are full."""
+        return self.rows_per_step * self.max_tokens
+
+    @property
+    def full_steps(self) -> int:
+        """Steps of the phase if the rows of each are full, or count as such."""
+        return -(-self.tokens // self.step_tokens)
+
     def rows_at(self, tokens: int) -> int:
         """Rows of a step that begins at `tokens` of the phase."""
         if self.first_rows_per_step is None or tokens >= self.batch_warmup_tokens:
@@ -152,6 +163,33 @@ class AlignmentSettings(PhaseSettings):
     """The first so many dimensions alone shall serve as a vector too (Kusupati et al. 2022)."""
 
 
+class PrivateSettings(Settings):
+    """Differential privacy by patient, of all masked phases of the run: docs/privacy.md says what it covers.
+
+    A patient is one row, `rows_per_step` of a phase is the number of patients to be expected in a step, and a step counts for
+    `rows_per_step * max_tokens` tokens, whatever the patients in it have written.
+    """
+
+    enabled: bool = False
+    """Needs the extra `private`."""
+    epsilon: float | None = Field(None, gt=0)
+    """What the whole run may cost; the noise follows from it. Or name `noise_multiplier`."""
+    noise_multiplier: float | None = Field(None, gt=0)
+    """Standard deviation of the noise in units of `max_grad_norm`."""
+    delta: float | None = Field(None, gt=0, lt=1)
+    """Probability with which the promise may fail: well below one over the number of patients."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """The gradient of a patient is scaled down to this norm. What the optimizer scales down, of the noised step, comes after it."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "PrivateSettings":
+        if self.enabled and (self.epsilon is None) == (self.noise_multiplier is None):
+            raise ValueError("name exactly one of epsilon, noise_multiplier")
+        if self.enabled and self.delta is None:
+            raise ValueError("name delta, well below one over the number of patients")
+        return self
+
+
 class ValidationSettings(Settings):
     """What the held-out split is asked, and how often."""
 
@@ -192,6 +230,7 @@ class RunSettings(Settings):
     phases: list[PhaseSettings]
     """Masked language modelling, one after the other; may be empty if `alignment` is enabled."""
     alignment: AlignmentSettings = AlignmentSettings()
+    private: PrivateSettings = PrivateSettings()
     validation: ValidationSettings = ValidationSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
     seed: int = Field(0, ge=0)
@@ -231,3 +270,27 @@ class RunSettings(Settings):
         if self.tokenizer.from_init and not self.init:
             raise ValueError("tokenizer.from_init needs init")
         return self
+
+    @model_validator(mode="after")
+    def _private(self) -> "RunSettings":
+        if self.private.enabled:
+            for setting, wrong in self._not_private():
+                raise ValueError(f"private.enabled: {wrong}; set {setting}")
+        return self
+
+    def _not_private(self) -> Iterator[tuple[str, str]]:
+        """What a private run may not have, as (what to set instead, why): it would look at the text without noise, or does nothing."""
+        if self.tokenizer.train is not None:
+            yield "tokenizer.path or tokenizer.from_init", "a vocabulary trained on the corpus gives its words away"
+        if self.alignment.enabled:
+            yield "alignment.enabled: false", "pairs have no patients"
+        if self.spike_sigmas is not None:
+            yield "spike_sigmas: null", "whether a step is skipped may not depend on its loss"
+        for number, phase in enumerate(self.phases):
+            of_phase = f"phases.{number}."
+            if phase.mixture or phase.source_temperature != 1:
+                yield f"{of_phase}mixture: {{}} and {of_phase}source_temperature: 1", "every patient is as likely in a step as any other"
+            if phase.rows_per_micro_batch != 1:
+                yield f"{of_phase}rows_per_micro_batch: 1", "a patient goes through the model alone"
+            if phase.first_rows_per_step is not None:
+                yield f"{of_phase}first_rows_per_step: null", "every step expects as many patients"

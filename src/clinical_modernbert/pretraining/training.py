@@ -9,6 +9,7 @@ from clinical_modernbert.batching import TokenStore
 from clinical_modernbert.corpus import Corpus
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.pretraining import checkpoint
+from clinical_modernbert.pretraining.accounting import Guarantee
 from clinical_modernbert.pretraining.checkpoint import RunState
 from clinical_modernbert.pretraining.ranks import Ranks
 from clinical_modernbert.pretraining.settings import RunSettings
@@ -31,6 +32,8 @@ class Training:
     state: RunState
     matrix_rate: float
     """Floating-point operations a second of one device's matrix products, measured before the run."""
+    guarantee: Guarantee | None = None
+    """What a private run promises when it has come to its end."""
 
     @property
     def device(self) -> torch.device:
