@@ -61,9 +61,8 @@ def codes(
 
     Example: cmbert analyze codes model/ --reference other-model/ --table icd10cm --table hpo -o report/
     """
-    how = {"output": output, "overwrite": overwrite, "as_json": as_json}
-    given = {"tables": tables, "gem": gem, "corpus": corpus, "limit": limit}
-    _report(["codes"], model, references, seed, device, **how, **given)
+    given: dict[str, Any] = {"tables": tables, "gem": gem, "corpus": corpus, "limit": limit}
+    _report(["codes"], model, references, seed, device, output, overwrite, as_json, **given)
 
 
 @app.command()
@@ -83,9 +82,8 @@ def weights(
 
     Example: cmbert analyze weights model/ --reference first-model/ --corpus corpus/ -o report/
     """
-    how = {"output": output, "overwrite": overwrite, "as_json": as_json}
-    given = {"corpus": corpus}
-    _report(["weights"], model, references, seed, device, **how, **given)
+    given: dict[str, Any] = {"corpus": corpus}
+    _report(["weights"], model, references, seed, device, output, overwrite, as_json, **given)
 
 
 @app.command()
@@ -104,9 +102,8 @@ def context(
 
     Example: cmbert analyze context model/ --reference first-model/ --corpus corpus/ -o report/
     """
-    how = {"output": output, "overwrite": overwrite, "as_json": as_json}
-    given = {"corpus": corpus, "limit": limit}
-    _report(["context"], model, references, seed, device, **how, **given)
+    given: dict[str, Any] = {"corpus": corpus, "limit": limit}
+    _report(["context"], model, references, seed, device, output, overwrite, as_json, **given)
 
 
 @app.command()
@@ -126,9 +123,8 @@ def knowledge(
 
     Example: cmbert analyze knowledge model/ --reference first-model/ --table hpo --corpus corpus/ -o report/
     """
-    how = {"output": output, "overwrite": overwrite, "as_json": as_json}
-    given = {"tables": tables, "corpus": corpus, "limit": limit}
-    _report(["knowledge"], model, references, seed, device, **how, **given)
+    given: dict[str, Any] = {"tables": tables, "corpus": corpus, "limit": limit}
+    _report(["knowledge"], model, references, seed, device, output, overwrite, as_json, **given)
 
 
 @app.command()
@@ -149,9 +145,8 @@ def bias(
 
     Example: cmbert analyze bias model/ --reference model-without-counterfactuals/ --task-model tagger/ --task-data brat/ -o report/
     """
-    how = {"output": output, "overwrite": overwrite, "as_json": as_json}
-    given = {"templates": templates, "task_model": task_model, "task_data": task_data, "limit": limit}
-    _report(["bias"], model, references, seed, device, **how, **given)
+    given: dict[str, Any] = {"templates": templates, "task_model": task_model, "task_data": task_data, "limit": limit}
+    _report(["bias"], model, references, seed, device, output, overwrite, as_json, **given)
 
 
 @app.command()
@@ -172,9 +167,8 @@ def privacy(
 
     Example: cmbert analyze privacy model/ --corpus corpus/ --reference first-model/ -o report/
     """
-    how = {"output": output, "overwrite": overwrite, "as_json": as_json}
-    given = {"corpus": corpus, "canaries": canaries, "patients": patients, "limit": limit}
-    _report(["privacy"], model, references, seed, device, **how, **given)
+    given: dict[str, Any] = {"corpus": corpus, "canaries": canaries, "patients": patients, "limit": limit}
+    _report(["privacy"], model, references, seed, device, output, overwrite, as_json, **given)
 
 
 @app.command()
@@ -195,9 +189,8 @@ def languages(
 
     Example: cmbert analyze languages model/ --reference first-model/ --corpus corpus/ --texts news=news.jsonl -o report/
     """
-    how = {"output": output, "overwrite": overwrite, "as_json": as_json}
-    given = {"corpus": corpus, "pubmed": pubmed, "texts": texts, "limit": limit}
-    _report(["languages"], model, references, seed, device, **how, **given)
+    given: dict[str, Any] = {"corpus": corpus, "pubmed": pubmed, "texts": texts, "limit": limit}
+    _report(["languages"], model, references, seed, device, output, overwrite, as_json, **given)
 
 
 @app.command(name="all")
@@ -227,8 +220,7 @@ def everything(
     """
     from clinical_modernbert.analysis import SECTIONS
 
-    how = {"output": output, "overwrite": overwrite, "as_json": as_json}
-    given = {
+    given: dict[str, Any] = {
         "tables": tables,
         "gem": gem,
         "corpus": corpus,
@@ -241,7 +233,7 @@ def everything(
         "patients": patients,
         "limit": limit,
     }
-    _report(list(SECTIONS), model, references, seed, device, **how, **given)
+    _report(list(SECTIONS), model, references, seed, device, output, overwrite, as_json, **given)
 
 
 def _report(
@@ -250,10 +242,10 @@ def _report(
     references: Sequence[Path] | None,
     seed: int | None,
     device: str | None,
-    *,
     output: Path,
     overwrite: bool,
     as_json: bool,
+    *,
     tables: Sequence[str] | None = None,
     texts: Sequence[str] | None = None,
     **material: Any,
@@ -265,8 +257,8 @@ def _report(
     from clinical_modernbert.cli.progress import progress
 
     named = reference_names(references or [])
-    read = {"tables": [_source(given) for given in tables or []], "texts": _named(texts)}
-    subject = Subject(model, named, seed=seed or 0, device=device or "auto", **read, **material)
+    sources = [_source(given) for given in tables or []]
+    subject = Subject(model, named, tables=sources, texts=_named(texts), seed=seed or 0, device=device or "auto", **material)
     report = analyze(subject, names, output, overwrite=overwrite, progress=progress)
     if as_json:
         sys.stdout.write(json.dumps(metrics(subject, report.sections), indent=2) + "\n")
