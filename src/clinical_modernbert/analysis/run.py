@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_modernbert.analysis.codes.section import codes
+from clinical_modernbert.analysis.privacy.section import privacy
 from clinical_modernbert.analysis.report import write_report
 from clinical_modernbert.analysis.section import Section
 from clinical_modernbert.analysis.subject import Subject
@@ -21,7 +22,7 @@ class Report:
     left_out: Mapping[str, str]
 
 
-SECTIONS: Mapping[str, Callable[[Subject, Progress], Section]] = {"codes": codes}
+SECTIONS: Mapping[str, Callable[[Subject, Progress], Section]] = {"codes": codes, "privacy": privacy}
 """Name, which is the command as well -> what makes the section; what it misses it says in a ConfigError before it begins."""
 
 

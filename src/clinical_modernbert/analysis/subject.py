@@ -37,6 +37,8 @@ class Subject:
         corpus: what the model was trained on.
         tables: code tables to ask about.
         limit: how much of its material a section samples, where it samples.
+        canaries: the `canaries.json` of another corpus, in the place of the corpus's own.
+        patients: a CSV file of names and conditions.
     """
 
     model: Path
@@ -46,6 +48,8 @@ class Subject:
     limit: int | None = None
     seed: int = 0
     device: str = "auto"
+    canaries: Path | None = None
+    patients: Path | None = None
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -25,6 +25,10 @@ Tables = Annotated[
     typer.Option("--table", metavar="SYSTEM[=PATH]", help="A code table, as in a corpus file; icd10cm and hpo need no path."),
 ]
 CorpusFolder = Annotated[Path | None, typer.Option("--corpus", help="The model's corpus.")]
+CanariesFile = Annotated[
+    Path | None, typer.Option("--canaries", help="The canaries.json of another corpus: what a model trained without them makes of them.")
+]
+PatientsFile = Annotated[Path | None, typer.Option("--patients", help="A CSV file with the columns name and condition.")]
 Sampled = Annotated[int | None, typer.Option("--limit", min=100, help="How much is sampled of what a section asks about.")]
 
 
@@ -49,6 +53,28 @@ def codes(
     _report(subject, ["codes"], output, overwrite, as_json)
 
 
+@app.command()
+def privacy(
+    model: Model,
+    output: Output,
+    references: References = None,
+    corpus: CorpusFolder = None,
+    canaries: CanariesFile = None,
+    patients: PatientsFile = None,
+    limit: Sampled = None,
+    seed: Seed = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Ask a model for planted secrets, for persons' conditions and for the documents it was trained on; count who has its tokens.
+
+    Example: cmbert analyze privacy model/ --corpus corpus/ --reference first-model/ -o report/
+    """
+    subject = _subject(model, references, corpus, None, limit, seed, device, canaries, patients)
+    _report(subject, ["privacy"], output, overwrite, as_json)
+
+
 @app.command(name="all")
 def everything(
     model: Model,
@@ -56,6 +82,8 @@ def everything(
     references: References = None,
     tables: Tables = None,
     corpus: CorpusFolder = None,
+    canaries: CanariesFile = None,
+    patients: PatientsFile = None,
     limit: Sampled = None,
     seed: Seed = None,
     device: Device = None,
@@ -68,7 +96,7 @@ def everything(
     """
     from clinical_modernbert.analysis import SECTIONS
 
-    subject = _subject(model, references, corpus, tables, limit, seed, device)
+    subject = _subject(model, references, corpus, tables, limit, seed, device, canaries, patients)
     _report(subject, list(SECTIONS), output, overwrite, as_json)
 
 
@@ -80,11 +108,21 @@ def _subject(
     limit: int | None,
     seed: int | None,
     device: str | None,
+    canaries: Path | None = None,
+    patients: Path | None = None,
 ) -> "Subject":
     from clinical_modernbert.analysis.subject import Subject, reference_names
 
     return Subject(
-        model, reference_names(references or []), corpus, [_source(given) for given in tables or []], limit, seed or 0, device or "auto"
+        model,
+        reference_names(references or []),
+        corpus,
+        [_source(given) for given in tables or []],
+        limit,
+        seed or 0,
+        device or "auto",
+        canaries,
+        patients,
     )
 
 

@@ -44,7 +44,7 @@ class WriteTask(Task):
         """See `Task`."""
         verdicts = np.load(self.verdicts, mmap_mode="r")
         pairs = PairWriter(self.pairs, Concepts.read(self.concepts, self.concepts_sha256))
-        counts = _Counts()
+        counts = Counts()
         rows: list[Row] = []  # and no frames put together: those hold on to the text of all the parts that they were taken from
         for piece in self.pieces:
             records = np.load(piece.folder / "records.npy", mmap_mode="r")[piece.first : piece.end]
@@ -67,7 +67,7 @@ def staying(
     return np.flatnonzero((records["row"] >= 0) & (verdicts == 0) & (records["split"] == SPLITS.index(split)))
 
 
-class _Counts:
+class Counts:
     """What the documents of each source amount to."""
 
     def __init__(self) -> None:
@@ -75,6 +75,7 @@ class _Counts:
         self.sources: dict[str, dict[str, Any]] = {}
 
     def add(self, row: Row, metadata: dict[str, Any]) -> None:
+        """Count a document."""
         size = len(row["text"].encode("utf-8"))
         self.bytes += size
         mine = self.sources.setdefault(
