@@ -24,17 +24,17 @@ _LISTED = 200
 
 ABOUT = (
     "Four ways to ask a masked model about the text that it was trained on. Secrets of nobody, planted a known number of times, are ranked "
-    "among numbers of the same form by masked pseudo-log-likelihood (Carlini et al. 2019). Names are asked for their conditions, beside the "
-    "same persons shuffled (Lehman et al. 2021). Documents of the training split are told from held-out ones of the same sources, alike in "
-    "length, by the likelihood of hidden tokens beside that under a reference model (Mireshghallah et al. 2022), and beside what a reference "
-    "or an untrained shape tells alone, which is no memory of the model's. Tokens are counted by the patients who have them. Below each "
-    "value: its 95% bootstrap interval."
+    "among numbers of the same form by masked pseudo-log-likelihood (Carlini et al. 2019). Names are asked for their conditions, beside "
+    "the same persons shuffled (Lehman et al. 2021). Documents of the training split are told from held-out ones of the same sources, "
+    "alike in length, by the likelihood of hidden tokens beside that under a reference model (Mireshghallah et al. 2022), and beside what "
+    "a reference or an untrained shape tells alone, which is no memory of the model's. Tokens are counted by the patients who have them. "
+    "Below each value: its 95% bootstrap interval."
 )
 LIMITS = (
-    "These attacks are known and cheap: that they find nothing does not prove that nothing is there; a longer search, or one that knows more, "
-    "may find more. Planted secrets say what happens to text like them, in sentences like theirs. Where the reference was trained on the "
-    "same documents, the likelihood ratio shows only what later training added. A token that few have may stand for a rare word as well as "
-    "for a name; of a vocabulary that was not learnt from this corpus it gives nothing away."
+    "These attacks are known and cheap: that they find nothing does not prove that nothing is there; a longer search, or one that knows "
+    "more, may find more. Planted secrets say what happens to text like them, in sentences like theirs. Where the reference was trained on "
+    "the same documents, the likelihood ratio shows only what later training added. A token that few have may stand for a rare word as "
+    "well as for a name; of a vocabulary that was not learnt from this corpus it gives nothing away."
 )
 
 Made = tuple[Finding, dict[str, Any]]
@@ -216,12 +216,12 @@ def _vocabulary(subject: Subject, progress: Progress) -> Made:
     ]
     rare, words = len(found.rare), int(np.isin(found.ids[found.is_word], found.rare).sum())
     reading = (
-        f"Of {len(found.ids):,} tokens {rare:,} stand in the training split with fewer than {found.few} patients or documents, {words:,} of "
-        "them words of four letters or more."
+        f"Of {len(found.ids):,} tokens {rare:,} stand in the training split with fewer than {found.few} patients or documents, "
+        f"{words:,} of them words of four letters or more."
     )
     note = (
-        f"Counted over {found.patients:,} patients and {found.documents:,} documents of no known patient. The first ids of rare tokens are in "
-        "metrics.json; what they spell is shown nowhere."
+        f"Counted over {found.patients:,} patients and {found.documents:,} documents of no known patient. The first ids of rare tokens "
+        "are in metrics.json; what they spell is shown nowhere."
     )
     metrics = {
         "tokens": len(found.ids),
