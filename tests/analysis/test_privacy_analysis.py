@@ -124,22 +124,24 @@ def test_ranks_of_what_was_never_seen_are_uniform():
     assert (best.bits[0], best.p_value) == (10, pytest.approx(1 / 1024))
 
 
-def test_log_likelihoods_hide_the_secret_alone_token_by_token(with_canaries):
+def test_log_likelihoods_of_a_text_and_of_its_parts_are_its_pseudo_perplexity(with_canaries):
     encoder = Encoder.from_pretrained(with_canaries, device="cpu")
-    asked = [Secret("The pager is ", "4 7 1", ", today."), Secret("the knee has ", "fever", ".")]
-    for secret, found in zip(asked, log_likelihoods(encoder, asked, ""), strict=True):
-        encoded = encoder.tokenizer.encode("".join(secret))
-        start, stop = len(secret.before), len(secret.before) + len(secret.secret)
-        told = 0.0
-        for place, (begin, end) in enumerate(encoded.offsets):
-            if end > start and begin < stop:
-                [loss] = losses(encoder, [Hidden(encoder.tokenizer.wrap(encoded.ids), np.array([place + 1]))], "")
-                masked = encoder.tokenizer.wrap(encoded.ids)
-                masked[place + 1] = encoder.tokenizer.mask_id
-                best = encoder.candidates(encoder.states([masked])[0][place + 1], len(encoder.tokenizer))
-                assert sum(one.probability for one in best) == pytest.approx(1, abs=1e-4)
-                told -= loss[0]
-        assert found == pytest.approx(told, rel=1e-4)
+    first, second, third = "the knee has", " fever of 4 7 1", " since rest."
+    whole = first + second + third
+    asked = [Secret("", whole, ""), Secret("", first, second + third), Secret(first, second, third), Secret(first + second, third, "")]
+    found = log_likelihoods(encoder, asked, "")
+    assert found[0] == pytest.approx(-len(encoder.tokenizer.encode(whole).ids) * np.log(encoder.pseudo_perplexity([whole])[0]), rel=1e-4)
+    assert found[0] == pytest.approx(found[1:].sum(), rel=1e-4)
+    assert (found < 0).all()
+
+
+def test_tokens_that_are_hidden_together_do_not_see_each_other(with_canaries):
+    encoder = Encoder.from_pretrained(with_canaries, device="cpu")
+    one, other = (encoder.tokenizer.wrap(encoder.tokenizer.encode(text).ids) for text in ("fever 1", "fever 2"))
+    assert (one != other).nonzero()[0].tolist() == [len(one) - 2]
+    together = [losses(encoder, [Hidden(ids, np.array([1, len(ids) - 2]))], "")[0] for ids in (one, other)]
+    assert together[0][0] == pytest.approx(together[1][0])
+    assert together[0][1] != together[1][1]
 
 
 def test_own_conditions_are_found_in_scores_that_know_them_and_not_in_noise():
