@@ -72,5 +72,5 @@ def owners(found: Owners) -> Any:
     panel.bar(places - 0.2, counts, 0.4, color="0.7", label="all")
     panel.bar(places + 0.2, words, 0.4, color=_COLOURS[0], label="of four letters or more")
     panel.set_xticks(places)
-    panel.legend(fontsize=8, frameon=False)
+    panel.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return drawn
