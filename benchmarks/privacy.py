@@ -208,7 +208,7 @@ def rehearsal(options: argparse.Namespace, folder: Path) -> Bench:
     open_texts.make_up(folder / "data")
     options.data, options.results, options.seeds, options.seeds_without = folder / "data", folder / "results.json", [0], [0]
     shape = {**SHAPE, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
-    return Bench(folder, 20_000, shape, 400, 512, 128, 100, CanarySettings(per_count=1))
+    return Bench(folder, 20_000, shape, 400, 512, 128, 100, CanarySettings(per_count=1, counts=[1, 64]))
 
 
 def main() -> None:
