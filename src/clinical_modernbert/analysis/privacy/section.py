@@ -211,8 +211,8 @@ def _of_attacks(found: Mapping[str, membership.Attack], units: str) -> str:
 
 def _vocabulary(subject: Subject, progress: Progress) -> Made:
     found = vocabulary.owners(subject.opened_corpus, masked_tokenizer(subject.encoder), progress=progress)
-    rows: list[list[str | int]] = [
-        [str(count), int((found.counts == count).sum()), int(((found.counts == count) & found.is_word).sum())] for count in range(found.few)
+    rows = [
+        (str(count), int((found.counts == count).sum()), int(((found.counts == count) & found.is_word).sum())) for count in range(found.few)
     ]
     rare, words = len(found.rare), int(np.isin(found.ids[found.is_word], found.rare).sum())
     reading = (
@@ -231,6 +231,7 @@ def _vocabulary(subject: Subject, progress: Progress) -> Made:
         "rare": rare,
         "rare_words": words,
         "unused": int((found.counts == 0).sum()),
+        "had_by": {count: {"tokens": tokens, "words": spelled} for count, tokens, spelled in rows},
         "first_rare_ids": found.rare[:_LISTED].tolist(),
     }
     table = Table(["had by", "tokens", "of four letters or more"], rows, note)
