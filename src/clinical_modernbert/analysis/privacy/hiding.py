@@ -81,7 +81,7 @@ def log_likelihoods(encoder: Encoder, secrets: Sequence[Secret], title: str, pro
     passes = [Hidden(ids, places[i : i + 1]) for ids, places in placed for i in range(len(places))]
     told = np.concatenate([*losses(encoder, passes, title, progress), np.zeros(0)])
     owner = np.repeat(np.arange(len(secrets)), [len(places) for _, places in placed])
-    summed: Floats = -np.bincount(owner, told, len(secrets))
+    summed: Floats = -np.bincount(owner, told, len(secrets)).astype(np.float64)
     return summed
 
 

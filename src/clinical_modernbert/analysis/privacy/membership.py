@@ -110,15 +110,12 @@ def patient_attacks(found: Mapping[str, Floats], members: Sequence[Sampled], oth
     """As `attacks`, of patients by the mean over their documents."""
     sides = [np.array([document.patient or "" for document in side]) for side in (members, others)]
     names = [sorted(set(side.tolist()) - {""}) for side in sides]
+
+    def by_patient(scores: Floats, side: int) -> Floats:
+        return np.array([scores[sides[side] == patient].mean() for patient in names[side]], dtype=np.float64)
+
     split = {name: (-losses[: len(members)], -losses[len(members) :]) for name, losses in _statistics(found).items()}
-    return {
-        name: attack(
-            *(np.array([mine[side == patient].mean() for patient in who]) for mine, side, who in zip(both, sides, names, strict=True)),
-            *names,
-            seed,
-        )
-        for name, both in split.items()
-    }
+    return {name: attack(by_patient(mine, 0), by_patient(other, 1), names[0], names[1], seed) for name, (mine, other) in split.items()}
 
 
 def _statistics(found: Mapping[str, Floats]) -> dict[str, Floats]:

@@ -8,7 +8,7 @@ import numpy as np
 from clinical_modernbert.analysis.privacy import exposure, figures, membership, persons, vocabulary
 from clinical_modernbert.analysis.privacy.hiding import fills_masks, masked_tokenizer
 from clinical_modernbert.analysis.privacy.sides import matched
-from clinical_modernbert.analysis.section import Finding, Plot, Section, Table, plain
+from clinical_modernbert.analysis.section import Cell, Finding, Plot, Section, Table, plain
 from clinical_modernbert.analysis.subject import MODEL, Subject
 from clinical_modernbert.corpus.canaries import Canaries
 from clinical_modernbert.corpus.manifest import CanaryFile
@@ -123,7 +123,7 @@ def _persons(subject: Subject, named: persons.Persons | None, progress: Progress
         named = persons.some(named, subject.limit or PERSONS, subject.seed)
     found = persons.preferences(persons.scores(subject.encoder, named, progress), named, subject.seed)
     unit = "persons" if subject.patients else "times planted"
-    rows = [[name, one.persons, one.auc, one.shuffled, _p(one.p_value)] for name, one in found.items()]
+    rows: list[list[Cell]] = [[name, one.persons, one.auc, one.shuffled, _p(one.p_value)] for name, one in found.items()]
     note = (
         f'AUC of a person\'s own conditions among {len(named.asked):,} in "NAME has CONDITION.", less how common a condition is; '
         f"shuffled: those of another person in their place, {persons.SHUFFLES:,} times."
