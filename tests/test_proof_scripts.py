@@ -87,6 +87,13 @@ def test_counterfactual_notes_are_rehearsed_and_counted():
     assert all("difference" in found["table"]["copies"][figure] for figure in ("sex_association", "sex_controls", "loss"))
 
 
+def test_the_privacy_audit_is_rehearsed():
+    told = rehearse("privacy.py")
+    found = json.loads(told[told.index("\n{\n") :])
+    assert set(found["runs"]) == {"with", "without"}
+    assert all(0 < one["numbers"]["64"]["p_value"] <= 1 for runs in found["runs"].values() for one in runs.values())
+
+
 def batch(*lengths: int) -> PackedBatch:
     """Documents of ordinary ids, each between [CLS] and [SEP], every third token masked."""
     rng = np.random.default_rng(0)

@@ -9,6 +9,7 @@ from clinical_modernbert.analysis.codes.section import codes
 from clinical_modernbert.analysis.context.section import context
 from clinical_modernbert.analysis.knowledge.section import knowledge
 from clinical_modernbert.analysis.languages.section import languages
+from clinical_modernbert.analysis.privacy.section import privacy
 from clinical_modernbert.analysis.report import write_report
 from clinical_modernbert.analysis.section import Section
 from clinical_modernbert.analysis.subject import Subject
@@ -28,11 +29,12 @@ class Report:
 
 SECTIONS: Mapping[str, Callable[[Subject, Progress], Section]] = {
     "codes": codes,
-    "weights": weights,
-    "bias": bias,
-    "languages": languages,
-    "context": context,
     "knowledge": knowledge,
+    "weights": weights,
+    "context": context,
+    "languages": languages,
+    "bias": bias,
+    "privacy": privacy,
 }
 """Name, which is the command as well -> what makes the section; what it misses it says in a ConfigError before it begins."""
 

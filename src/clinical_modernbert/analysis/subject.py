@@ -42,6 +42,8 @@ class Subject:
         limit: how much of its material a section samples, where it samples.
         pubmed: PubMed XML, for abstracts in other languages.
         texts: files of other text by a short name.
+        canaries: the `canaries.json` of another corpus, in the place of the corpus's own.
+        patients: a CSV file of names and conditions.
     """
 
     model: Path
@@ -57,6 +59,8 @@ class Subject:
     templates: Path | None = None
     task_model: Path | None = None
     task_data: Path | None = None
+    canaries: Path | None = None
+    patients: Path | None = None
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -21,8 +21,9 @@ from clinical_modernbert.corpus import card, decontamination
 from clinical_modernbert.corpus.concepts import Concepts
 from clinical_modernbert.corpus.executor import Executor, InProcess, Processes, RayCluster
 from clinical_modernbert.corpus.index import Index
-from clinical_modernbert.corpus.manifest import BenchmarkSummary, Corpus, Duplicates, Manifest, SourceSummary
+from clinical_modernbert.corpus.manifest import BenchmarkSummary, CanaryFile, Corpus, Duplicates, Manifest, SourceSummary
 from clinical_modernbert.corpus.pairs import join_pairs
+from clinical_modernbert.corpus.planting import MadeUp
 from clinical_modernbert.corpus.reading import Refusal
 from clinical_modernbert.corpus.records import HELD_OUT, SPLITS, SUPERSEDED
 from clinical_modernbert.corpus.resolving import Verdicts
@@ -136,6 +137,8 @@ def _build(steps: Steps, inputs: Sequence[Input], identity: dict[str, Any]) -> M
     dropped = steps.list_dropped(cleaned, verdicts)
     left = documents - sum(sum(counts.values()) for counts in dropped.values())
     written = steps.write(cleaned, verdicts, concepts, known, left)
+    planted, canaries = steps.plant(sum(one.shard.split == "train" for one in written), concepts)
+    written += planted
     shutil.rmtree(steps.output / "pairs", ignore_errors=True)
     return Manifest(
         settings=identity["settings"],
@@ -143,13 +146,15 @@ def _build(steps: Steps, inputs: Sequence[Input], identity: dict[str, Any]) -> M
         sources=[
             _summary(source, read[name], dropped.get(name, {}), cleaned.phi.get(name, {}), written)
             for name, source in {source.name: source for source in settings.sources}.items()
-        ],
+        ]
+        + [_summary(MadeUp(), one.shard.rows, {}, {}, planted) for one in planted],
         shards=[one.shard for one in written],
         pairs=join_pairs([(one.task.folder, one.result.summary["pairs"]) for one in written], steps.output),
         refused=steps.refused,
         held_out_concepts=len(Concepts.read(*concepts).held_out),
         duplicates=_duplicates(cleaned.index, verdicts),
         benchmarks=[BenchmarkSummary(one.name, one.passages, one.too_short, len(one.runs), len(one.ids)) for one in known],
+        canaries=canaries,
     )
 
 
@@ -161,7 +166,9 @@ def _what_was_found(phi: Phi) -> str:
     return f"what looks like identifiers of patients was found: {listed}. De-identify the text, or set phi to report."
 
 
-def _summary(source: AnySource, read: int, dropped: dict[str, int], phi: dict[str, list[int]], written: Sequence[Written]) -> SourceSummary:
+def _summary(
+    source: AnySource | MadeUp, read: int, dropped: dict[str, int], phi: dict[str, list[int]], written: Sequence[Written]
+) -> SourceSummary:
     mine = [
         (one.shard.split, one.result.summary["sources"][source.name]) for one in written if source.name in one.result.summary["sources"]
     ]
@@ -205,7 +212,7 @@ def _clear(output: Path) -> None:
     """Remove what a build writes, and nothing else that may lie there."""
     for name in (*SPLITS, "pairs", "dropped", "tokens", _STAGING):
         shutil.rmtree(output / name, ignore_errors=True)
-    for name in ("README.md", "manifest.json"):
+    for name in ("README.md", "manifest.json", CanaryFile.path):
         (output / name).unlink(missing_ok=True)
 
 

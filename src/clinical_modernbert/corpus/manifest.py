@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
@@ -75,6 +75,15 @@ class BenchmarkSummary:
 
 
 @dataclass(frozen=True)
+class CanaryFile:
+    """`canaries.json`: how many secrets are planted, by how often each is repeated."""
+
+    secrets: dict[str, int]
+    sha256: str
+    path: ClassVar[str] = "canaries.json"
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Everything that is known about a corpus but its text."""
 
@@ -87,6 +96,7 @@ class Manifest:
     pairs: list[PairFile] = field(default_factory=list)
     duplicates: Duplicates = field(default_factory=Duplicates)
     benchmarks: list[BenchmarkSummary] = field(default_factory=list)
+    canaries: CanaryFile | None = None
     format_version: int = FORMAT_VERSION
 
     @property
@@ -148,6 +158,7 @@ class Manifest:
             pairs=[PairFile(**item) for item in data.get("pairs", ())],
             duplicates=Duplicates(**data.get("duplicates", {})),
             benchmarks=[BenchmarkSummary(**item) for item in data.get("benchmarks", ())],
+            canaries=CanaryFile(**data["canaries"]) if data.get("canaries") else None,
         )
 
 
@@ -179,10 +190,11 @@ class Corpus:
 
     def damaged(self) -> list[str]:
         """Files that are missing or changed."""
-        files: list[Shard | PairFile] = [*self.manifest.shards, *self.manifest.pairs]
+        files: list[Shard | PairFile | CanaryFile] = [*self.manifest.shards, *self.manifest.pairs]
+        files += [self.manifest.canaries] if self.manifest.canaries else []
         return [file.path for file in files if not self._intact(file)]
 
-    def _intact(self, file: Shard | PairFile) -> bool:
+    def _intact(self, file: Shard | PairFile | CanaryFile) -> bool:
         path = self.folder / file.path
         return path.is_file() and atomic.sha256(path) == file.sha256
 

@@ -29,6 +29,22 @@ class CounterfactualSettings(Settings):
     """Put the swapped document in the place of the first one; else beside it."""
 
 
+CANARIES = "canaries"
+"""The source that planted documents have; a recipe with a `mixture` has to name it."""
+
+
+class CanarySettings(Settings):
+    """Made-up secrets in the training split, planted after all rules, so that `cmbert analyze privacy` can say what a model keeps."""
+
+    per_count: int = Field(5, ge=1)
+    """Secrets of each form, a number and a condition, for each of `counts`."""
+    counts: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [1, 4, 16, 64], min_length=1)
+    """How often the document of a secret is repeated."""
+    candidates: int = Field(1023, ge=1000, le=100_000)
+    """Numbers that are drawn beside those that are planted, for a planted one to be ranked among."""
+    seed: int = 0
+
+
 class CorpusSettings(Settings):
     """A corpus: where its text comes from, which of it stays, how it is split, and who does the work."""
 
@@ -60,6 +76,8 @@ class CorpusSettings(Settings):
     """Kinds of text pairs written to `pairs/` for alignment; empty: none."""
     counterfactuals: CounterfactualSettings | None = None
     """Training documents beside, or in place of, which the same with swapped group terms is written; null: none."""
+    canaries: CanarySettings | None = None
+    """Plant made-up secrets; null: none. Documents of the source `canaries`, listed in `canaries.json`."""
     seed: int = 0
     """Enters the hashes of the split."""
     shard_megabytes: int = Field(64, ge=1)
@@ -77,6 +95,8 @@ class CorpusSettings(Settings):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"two sources of type files are called {repeated[0]!r}; give each a `name`")
+        if self.canaries and CANARIES in names:
+            raise ValueError(f"a source of type files is called {CANARIES!r} as the planted documents are; give it another `name`")
         return self
 
     @model_validator(mode="after")

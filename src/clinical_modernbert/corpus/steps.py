@@ -15,11 +15,13 @@ import polars as pl
 
 from clinical_modernbert import atomic
 from clinical_modernbert.corpus import decontamination
+from clinical_modernbert.corpus.canaries import Canaries
 from clinical_modernbert.corpus.cleaning import CleanTask
 from clinical_modernbert.corpus.concepts import Concepts
 from clinical_modernbert.corpus.executor import Died, Executor, Outcome, run_all
 from clinical_modernbert.corpus.index import Index
-from clinical_modernbert.corpus.manifest import Shard
+from clinical_modernbert.corpus.manifest import CanaryFile, Shard
+from clinical_modernbert.corpus.planting import PlantTask
 from clinical_modernbert.corpus.reading import ReadTask, Refusal, read_concepts
 from clinical_modernbert.corpus.records import SPLITS, Split
 from clinical_modernbert.corpus.resolving import Verdicts, resolve
@@ -79,7 +81,7 @@ class Cleaned:
 class Written:
     """One shard's task, what it left, and where the shard stands now."""
 
-    task: WriteTask
+    task: Task
     result: Result
     shard: Shard
 
@@ -223,15 +225,30 @@ class Steps:
             shutil.rmtree(self.output / name, ignore_errors=True)
         written = []
         for task, result in zip(tasks, results, strict=True):
-            relative = f"{task.split}/{task.folder.name.rpartition('-')[2]}.parquet"
-            atomic.write_file(self.output / relative, lambda aside: _link(task.folder / "shard.parquet", aside))  # noqa: B023
-            shard = Shard(relative, task.split, result.summary["done"], result.summary["bytes"], result.files["shard.parquet"])
-            written.append(Written(task, result, shard))
+            written.append(self._placed(task, result, task.split, f"{task.split}/{task.folder.name.rpartition('-')[2]}.parquet"))
         return written
 
     @property
     def _benchmarks(self) -> Path:
         return self.staging / "benchmarks"
+
+    def plant(self, number: int, concepts: tuple[Path, str]) -> tuple[list[Written], CanaryFile | None]:
+        """The shard of the canaries as number `number` of the training split, and their list; nothing where none are asked for."""
+        if self.settings.canaries is None:
+            return [], None
+        folder = self.staging / "plant"
+        task = PlantTask(folder=folder, settings=self.settings.canaries, concepts=concepts[0], concepts_sha256=concepts[1])
+        [result] = self._results([task], "Planting canaries", None)
+        atomic.write_file(self.output / CanaryFile.path, lambda aside: _link(folder / "canaries.json", aside))
+        planted = Counter(canary.repetitions for canary in Canaries.read(folder / "canaries.json").planted)
+        file = CanaryFile({str(count): secrets for count, secrets in planted.items()}, result.files["canaries.json"])
+        return [self._placed(task, result, "train", f"train/{number:05d}.parquet")], file
+
+    def _placed(self, task: Task, result: Result, split: Split, relative: str) -> Written:
+        """A shard that a task left, in its place."""
+        atomic.write_file(self.output / relative, lambda aside: _link(task.folder / "shard.parquet", aside))
+        shard = Shard(relative, split, result.summary["done"], result.summary["bytes"], result.files["shard.parquet"])
+        return Written(task, result, shard)
 
     def _outcomes(self, tasks: Sequence[Task], title: str, total: int | None) -> list[Outcome]:
         return run_all(tasks, self.executor, title, self.progress, total)

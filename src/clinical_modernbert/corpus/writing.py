@@ -50,7 +50,7 @@ class WriteTask(Task):
         """See `Task`."""
         verdicts = np.load(self.verdicts, mmap_mode="r")
         concepts = Concepts.read(self.concepts, self.concepts_sha256)
-        pairs, counts, swapping = PairWriter(self.pairs, concepts), _Counts(), self._swapping(concepts)
+        pairs, counts, swapping = PairWriter(self.pairs, concepts), Counts(), self._swapping(concepts)
         rows: list[Row] = []  # and no frames put together: those hold on to the text of all the parts that they were taken from
         for piece in self.pieces:
             records = np.load(piece.folder / "records.npy", mmap_mode="r")[piece.first : piece.end]
@@ -91,7 +91,7 @@ def staying(
     return np.flatnonzero((records["row"] >= 0) & (verdicts == 0) & (records["split"] == SPLITS.index(split)))
 
 
-class _Counts:
+class Counts:
     """What the documents of each source amount to."""
 
     def __init__(self) -> None:
@@ -99,6 +99,7 @@ class _Counts:
         self.sources: dict[str, dict[str, Any]] = {}
 
     def add(self, row: Row, metadata: dict[str, Any]) -> None:
+        """Count a document."""
         size = len(row["text"].encode("utf-8"))
         self.bytes += size
         mine = self.sources.setdefault(
