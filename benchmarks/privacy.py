@@ -199,7 +199,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-TOKENS = 400_000
+TOKENS = 1_000_000
 SHAPE = {"hidden_size": 48, "intermediate_size": 72, "num_hidden_layers": 3, "num_attention_heads": 2, "max_position_embeddings": 512}
 
 
