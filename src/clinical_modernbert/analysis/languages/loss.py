@@ -11,7 +11,7 @@ from clinical_modernbert.analysis.languages.hiding import PASSES, Hidden, Ints, 
 from clinical_modernbert.analysis.statistics import Floats
 from clinical_modernbert.batching import PackedBatch
 from clinical_modernbert.inference import Encoder
-from clinical_modernbert.inference.encoder import BATCH_TOKENS
+from clinical_modernbert.inference.jobs import BATCH_TOKENS
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.pretraining.objective import masked_loss
 from clinical_modernbert.progress import Progress, silent
