@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from clinical_modernbert.analysis.cloze import Contender
+from clinical_modernbert.analysis.common_words import common_words
 from clinical_modernbert.analysis.knowledge import answers, questions, word_ranks, words
 from clinical_modernbert.analysis.knowledge.measure import Measured, probe
 from clinical_modernbert.analysis.knowledge.section import knowledge_section
@@ -155,11 +156,11 @@ def test_equal_scores_share_their_places():
 
 
 def test_words_that_a_vocabulary_was_not_made_for_take_more_tokens(table):
-    everyday = train([" ".join(sorted(words.common_words()))] * 3, 3000)
+    everyday = train([" ".join(sorted(common_words()))] * 3, 3000)
     own = train([concept.name for concept in table.concepts] * 3, 3000)
     clinical = words.clinical_words([table])
     assert len(clinical) > 500
-    assert not set(clinical) & words.common_words()
+    assert not set(clinical) & set(common_words())
     poor, good = (words.tokens_per_word(tokenizer, clinical)["all"] for tokenizer in (everyday, own))
     assert poor["ratio"].interval[0] > 1.5
     assert good["ratio"].interval[1] < 1

@@ -41,7 +41,7 @@ def exported(model, tmp_path_factory):
 def expected(model, kind) -> list[np.ndarray]:
     encoder = TaskEncoder.from_pretrained(model, device="cpu")
     states = [encoder.states([encoder.tokenizer.wrap(ids)])[0] for ids in encoder.tokenizer.encode_batch(NOTES)]
-    return [encoder.scores(some if kind == "tagger" else some.mean(0)) for some in states]
+    return [encoder._classified(some if kind == "tagger" else some.mean(0)) for some in states]
 
 
 def test_onnxruntime_gives_our_logits(exported, model, kind):

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical_modernbert.analysis.statistics import Floats
-from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, Subject
+from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, UNTRAINED_SEEDS, Subject
 from clinical_modernbert.batching.packing import pack
 from clinical_modernbert.errors import ConfigError
-from clinical_modernbert.inference import Encoder
+from clinical_modernbert.inference import Encoder, TaskEncoder
+from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.progress import Progress
 from clinical_modernbert.tokenization import Tokenizer
 
@@ -19,7 +20,6 @@ Ints = npt.NDArray[np.int64]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-UNTRAINED_SEEDS = (0, 1, 2)
 ROW_TOKENS = 8192
 """Tokens that go through a model at once."""
 _PLACES = 1024
@@ -74,27 +74,38 @@ class Contender:
         return [results[i] for i in range(len(items))]
 
 
+def fills_masks(encoder: Encoder) -> bool:
+    """Whether it is a ModernBERT with a masked-language head."""
+    ours = isinstance(encoder.model, ModernBertForMaskedLM) and isinstance(encoder.tokenizer, Tokenizer)
+    return ours and not isinstance(encoder, TaskEncoder)
+
+
+def masked_tokenizer(encoder: Encoder) -> Tokenizer:
+    """The tokenizer of a model that fills masks.
+
+    Raises:
+        ConfigError: it fills none.
+    """
+    if not fills_masks(encoder) or not isinstance(encoder.tokenizer, Tokenizer):
+        raise ConfigError("this model is no ModernBERT with a masked-language head, so it fills no masks. Use one that is.")
+    return encoder.tokenizer
+
+
 def contenders(subject: Subject) -> tuple[list[Contender], list[str]]:
     """The model, the references that fill masks and the model's shape untrained; and the names of the references that fill none.
 
     Raises:
         ConfigError: the model fills no masks.
     """
-    found, left_out = [_contender(MODEL, subject.encoder)], []
-    for name, encoder in subject.compared.items():
-        try:
-            found.append(_contender(name, encoder))
-        except ConfigError:
-            left_out.append(name)
+    found = [_contender(MODEL, subject.encoder)]
+    found += [_contender(name, encoder) for name, encoder in subject.compared.items() if fills_masks(encoder)]
+    left_out = [name for name, encoder in subject.compared.items() if not fills_masks(encoder)]
     untrained = tuple(subject.encoder.untrained(seed) for seed in UNTRAINED_SEEDS)
     return [*found, replace(found[0], name=UNTRAINED, models=untrained)], left_out
 
 
 def _contender(name: str, encoder: Encoder) -> Contender:
-    config = encoder.model.config
-    encoder.log_probabilities(np.zeros((1, config.hidden_size), np.float32))  # raises where there is no head for masks
-    assert isinstance(encoder.tokenizer, Tokenizer)
-    return Contender(name, (encoder,), encoder.tokenizer, config.max_position_embeddings)
+    return Contender(name, (encoder,), masked_tokenizer(encoder), encoder.model.config.max_position_embeddings)
 
 
 def ask(model: MaskedModel, queries: Sequence[Query], progress: Progress, title: str) -> list[Answer]:

@@ -16,6 +16,8 @@ from clinical_modernbert.sources import Codes
 
 MODEL, UNTRAINED, BAG = "model", "untrained", "token embeddings"
 """What the columns are called that every comparison has."""
+UNTRAINED_SEEDS = (0, 1, 2)
+"""Of the untrained shape, whose figures are averaged."""
 
 
 @dataclass(frozen=True)

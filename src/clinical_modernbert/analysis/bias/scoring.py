@@ -11,21 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical_modernbert.analysis.bias.templates import ATTRIBUTE, GROUP, Templates
+from clinical_modernbert.analysis.cloze import Ints, Query, ask, masked_tokenizer
 from clinical_modernbert.analysis.statistics import Floats
-from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import Tokenizer
-
-Ids = npt.NDArray[np.int64]
-_SENTENCES_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
 class Question:
     """Ids between [CLS] and [SEP], some of them hidden, and which id stands at `place`."""
 
-    ids: Ids
+    ids: Ints
     place: int
     answer: int
 
@@ -34,7 +31,7 @@ class Question:
 class Sentence:
     """A filled frame: its ids without [CLS] and [SEP], and which tokens are the group's and the attribute's."""
 
-    ids: Ids
+    ids: Ints
     group: npt.NDArray[np.int64]
     attribute: npt.NDArray[np.int64]
 
@@ -74,9 +71,7 @@ def score(encoder: Encoder, templates: Templates, progress: Progress = silent) -
     Raises:
         ConfigError: the encoder is no ModernBERT of ours.
     """
-    tokenizer = encoder.tokenizer
-    if not isinstance(tokenizer, Tokenizer):
-        raise ConfigError("this model is no ModernBERT with a masked-language head. Use one that is.")
+    tokenizer = masked_tokenizer(encoder)
     wordings = [wording for attribute in templates.asked for wording in attribute.wordings]
     passes = _Passes()
     slots: list[tuple[str, list[tuple[list[int], list[int]]], tuple[int, int, int]]] = []
@@ -112,18 +107,12 @@ class _Passes:
 
     def answers(self, encoder: Encoder, progress: Progress) -> Floats:
         """The log-probability of each answer."""
-        found, texts = np.zeros(len(self._slots)), [question for _, question in self._texts.values()]
-        wanted: list[list[tuple[int, int]]] = [[] for _ in texts]
+        wanted: list[dict[int, int]] = [{} for _ in self._texts]
         for (number, answer), slot in self._slots.items():
-            wanted[number].append((answer, slot))
-        order = np.argsort([len(question.ids) for question in texts], kind="stable")
-        with progress("Asking about groups", total=len(texts), unit="sentences") as advance:
-            for some in np.array_split(order, -(-len(texts) // _SENTENCES_AT_ONCE)):
-                batch = [texts[number] for number in some.tolist()]
-                states = encoder.states([question.ids for question in batch])
-                hidden = np.stack([state[question.place] for state, question in zip(states, batch, strict=True)])
-                for chances, number in zip(encoder.log_probabilities(hidden), some.tolist(), strict=True):
-                    for answer, slot in wanted[number]:
-                        found[slot] = chances[answer]
-                advance(len(batch))
+            wanted[number][slot] = answer
+        asked = zip(self._texts.values(), wanted, strict=True)
+        queries = [Query(question.ids, np.array([question.place]), np.array([[*some.values()]])) for (_, question), some in asked]
+        found = np.zeros(len(self._slots))
+        for some, told in zip(wanted, ask(encoder, queries, progress, "Asking about groups"), strict=True):
+            found[[*some]] = told.log_probabilities[0]
         return found

@@ -11,12 +11,12 @@ from clinical_modernbert.analysis.bias.flips import Flips, Task, by_mention, by_
 from clinical_modernbert.analysis.bias.scoring import score
 from clinical_modernbert.analysis.bias.templates import Templates, read
 from clinical_modernbert.analysis.bias.vectors import EffectSize, effect_sizes
+from clinical_modernbert.analysis.cloze import fills_masks, masked_tokenizer
 from clinical_modernbert.analysis.section import Finding, Section, plain
 from clinical_modernbert.analysis.statistics import average
 from clinical_modernbert.analysis.subject import BAG, MODEL, UNTRAINED, Subject
 from clinical_modernbert.errors import ConfigError
-from clinical_modernbert.inference import BagOfEmbeddings, Encoder, TaskEncoder
-from clinical_modernbert.model.heads import ModernBertForMaskedLM
+from clinical_modernbert.inference import BagOfEmbeddings, Encoder
 from clinical_modernbert.progress import Progress
 
 SEEDS = (0, 1)
@@ -48,8 +48,7 @@ def bias(subject: Subject, progress: Progress) -> Section:
     if (subject.task_model is None) != (subject.task_data is None):
         raise ConfigError("a task needs both its model and its data. Pass --task-model and --task-data.")
     encoders = {MODEL: subject.encoder, **subject.compared}
-    if not fills_masks(encoders[MODEL]):
-        raise ConfigError(f"{subject.model} fills no masks. Give a ModernBERT with a masked-language head.")
+    masked_tokenizer(subject.encoder)
     task = None
     if subject.task_model is not None and subject.task_data is not None:
         task = open_task(subject.task_model, subject.task_data, subject.limit, subject.seed, subject.device)
@@ -80,11 +79,6 @@ def bias(subject: Subject, progress: Progress) -> Section:
         finding, metrics["task"] = _task(task, templates, subject.seed, progress)
         made.append(finding)
     return Section("bias", "Bias: what goes with which group of people", ABOUT, made, metrics, LIMITS)
-
-
-def fills_masks(encoder: Encoder) -> bool:
-    """Whether there is a masked-language head to ask."""
-    return isinstance(encoder.model, ModernBertForMaskedLM) and not isinstance(encoder, TaskEncoder)
 
 
 def _associations(found: Sequence[Association]) -> dict[str, Any]:

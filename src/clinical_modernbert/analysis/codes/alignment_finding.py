@@ -3,7 +3,7 @@
 from typing import Any
 
 from clinical_modernbert.analysis.codes.alignment import FIGURES, GEM, Aligned
-from clinical_modernbert.analysis.curves import interval_panels
+from clinical_modernbert.analysis.drawing import interval_panels
 from clinical_modernbert.analysis.section import Finding, Plot, Table, plain
 from clinical_modernbert.analysis.subject import MODEL, UNTRAINED
 

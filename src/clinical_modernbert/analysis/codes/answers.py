@@ -14,7 +14,7 @@ import numpy.typing as npt
 from clinical_modernbert.analysis import statistics
 from clinical_modernbert.analysis.codes import questions
 from clinical_modernbert.analysis.statistics import Estimate
-from clinical_modernbert.analysis.subject import BAG, MODEL, UNTRAINED
+from clinical_modernbert.analysis.subject import BAG, MODEL, UNTRAINED, UNTRAINED_SEEDS
 from clinical_modernbert.inference import BagOfEmbeddings, Encoder
 from clinical_modernbert.inference.encoder import unit
 from clinical_modernbert.progress import Progress, silent, titled
@@ -24,7 +24,6 @@ from clinical_modernbert.tasks.synonym_questions import synonym_questions
 Vectors = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]
 
-UNTRAINED_SEEDS = (0, 1, 2)
 MIN_QUESTIONS = 20
 """Fewer questions of a kind are not asked: their interval would say nothing."""
 NEIGHBOURS = 5

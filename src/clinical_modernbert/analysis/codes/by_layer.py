@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from clinical_modernbert.analysis import statistics
 from clinical_modernbert.analysis.codes import questions
-from clinical_modernbert.analysis.codes.answers import UNTRAINED_SEEDS, Questions
+from clinical_modernbert.analysis.codes.answers import Questions
 from clinical_modernbert.analysis.layers import POOLINGS, AllLayers
 from clinical_modernbert.analysis.statistics import Estimate
-from clinical_modernbert.analysis.subject import MODEL, UNTRAINED
+from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, UNTRAINED_SEEDS
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.inference.encoder import unit
 from clinical_modernbert.progress import Progress, silent, titled

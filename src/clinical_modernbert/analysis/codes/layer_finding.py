@@ -4,7 +4,7 @@ from typing import Any
 
 from clinical_modernbert.analysis.codes.answers import FIGURES
 from clinical_modernbert.analysis.codes.by_layer import LayerFindings
-from clinical_modernbert.analysis.curves import estimate_curves
+from clinical_modernbert.analysis.drawing import estimate_curves
 from clinical_modernbert.analysis.layers import POOLINGS
 from clinical_modernbert.analysis.section import Cell, Finding, Plot, Table, listed
 from clinical_modernbert.analysis.subject import MODEL, UNTRAINED

@@ -11,7 +11,7 @@ from clinical_modernbert.analysis.codes.answers import FIGURES, Findings, analyz
 from clinical_modernbert.analysis.codes.by_layer import LayerFindings, analyze_layers
 from clinical_modernbert.analysis.codes.gem import read_gem
 from clinical_modernbert.analysis.codes.layer_finding import layer_finding, layer_metrics
-from clinical_modernbert.analysis.curves import interval_panels
+from clinical_modernbert.analysis.drawing import interval_panels
 from clinical_modernbert.analysis.section import Finding, Plot, Section, Table, plain
 from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, Subject
 from clinical_modernbert.errors import ConfigError

@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 
 import numpy as np
 
+from clinical_modernbert.analysis.common_words import common_words
 from clinical_modernbert.analysis.statistics import Estimate, draw
 from clinical_modernbert.model.foreign import ForeignTokenizer
 from clinical_modernbert.tasks.code_tables import CodeTable
@@ -17,16 +16,10 @@ LENGTHS = ((4, 6), (7, 9), (10, 12), (13, 99))
 _WORD = re.compile(r"[a-z]{4,}")
 
 
-@cache
-def common_words() -> frozenset[str]:
-    """Everyday English words, of our own choosing."""
-    return frozenset((files(__package__) / "common_words.txt").read_text(encoding="utf-8").split())
-
-
 def clinical_words(tables: Sequence[CodeTable]) -> list[str]:
     """The words of at least four letters in the tables' descriptions that are no common ones, in alphabetical order."""
     found = {word for table in tables for concept in table.concepts for word in _WORD.findall(concept.name.lower())}
-    return sorted(found - common_words())
+    return sorted(found - set(common_words()))
 
 
 def tokens_per_word(tokenizer: Tokenizer | ForeignTokenizer, clinical: Sequence[str], seed: int = 0) -> dict[str, dict[str, Estimate]]:
@@ -35,7 +28,7 @@ def tokens_per_word(tokenizer: Tokenizer | ForeignTokenizer, clinical: Sequence[
     `all` weighs the lengths as clinical words have them, so that long words are not mistaken for rare ones.
     """
     result: dict[str, dict[str, Estimate]] = {}
-    sampled = {"clinical": clinical, "common": sorted(common_words())}
+    sampled = {"clinical": clinical, "common": common_words()}
     counted = {name: [len(ids) for ids in tokenizer.encode_batch([f" {word}" for word in some])] for name, some in sampled.items()}
     weights = []
     for low, high in LENGTHS:

@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical_modernbert.analysis import statistics
+from clinical_modernbert.analysis.cloze import fills_masks
 from clinical_modernbert.analysis.languages.hiding import PASSES, has_words
-from clinical_modernbert.analysis.languages.loss import Loss, fills_masks, masked_bits, unigram_bits
+from clinical_modernbert.analysis.languages.loss import Loss, masked_bits, unigram_bits
 from clinical_modernbert.analysis.languages.material import ENGLISH, Text, cut
 from clinical_modernbert.analysis.statistics import Estimate, Floats
-from clinical_modernbert.analysis.subject import MODEL, UNTRAINED
+from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, UNTRAINED_SEEDS
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import Tokenizer
 
-UNTRAINED_SEEDS = (0, 1, 2)
 UNIFORM = 8.0
 """Bits per byte of guessing every byte alike."""
 UNIGRAM = "unigram"

@@ -1,19 +1,15 @@
 """Hidden words and a model -> bits, text by text, beside what guessing by frequency costs."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from clinical_modernbert.analysis.cloze import Query, ask, masked_tokenizer
 from clinical_modernbert.analysis.languages.hiding import PASSES, Hidden, Ints, hide
 from clinical_modernbert.analysis.statistics import Floats
-from clinical_modernbert.batching import PackedBatch
 from clinical_modernbert.inference import Encoder
-from clinical_modernbert.inference.jobs import BATCH_TOKENS
-from clinical_modernbert.model.heads import ModernBertForMaskedLM
-from clinical_modernbert.pretraining.objective import masked_loss
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import Tokenizer
 
@@ -34,11 +30,6 @@ class Loss:
         return float(self.bits.sum() / self.num_bytes.sum())
 
 
-def fills_masks(encoder: Encoder) -> bool:
-    """Whether it has a masked-language head that is ours."""
-    return isinstance(encoder.model, ModernBertForMaskedLM) and isinstance(encoder.tokenizer, Tokenizer)
-
-
 def longest(encoders: Sequence[Encoder]) -> int:
     """UTF-8 bytes of text that fit every context, whatever the vocabulary: no token is less than one."""
     return min(MAX_BYTES, *(encoder.model.config.max_position_embeddings - 2 for encoder in encoders))
@@ -48,16 +39,12 @@ def masked_bits(
     encoder: Encoder, texts: Sequence[str], seed: int = 0, name: str = "", progress: Progress = silent, *, passes: int = PASSES
 ) -> Loss:
     """What the model makes of hidden words; `name` is what progress calls it."""
-    assert isinstance(encoder.model, ModernBertForMaskedLM)
-    assert isinstance(encoder.tokenizer, Tokenizer)
-    hidden = hide(encoder.tokenizer, texts, seed, passes)
-    bits = [np.zeros(0)]
-    with progress(f"Hiding words ({name})", total=len(hidden), unit="passes") as advance:
-        for batch in _batches(hidden):
-            with torch.inference_mode():
-                bits.append(masked_loss(encoder.model, batch, next(encoder.model.parameters()).device)[1].losses / math.log(2))
-            advance(len(batch.documents))
-    return _by_text(hidden, np.concatenate(bits), encoder.tokenizer, len(texts))
+    tokenizer = masked_tokenizer(encoder)
+    hidden = hide(tokenizer, texts, seed, passes)
+    queries = [Query(one.input_ids, one.positions, one.labels[:, None]) for one in hidden]
+    answers = ask(encoder, queries, progress, f"Hiding words ({name})")
+    bits = np.concatenate([np.zeros(0), *(-answer.log_probabilities[:, 0] / math.log(2) for answer in answers)])
+    return _by_text(hidden, bits, tokenizer, len(texts))
 
 
 def unigram_bits(tokenizer: Tokenizer, known: Sequence[str], texts: Sequence[str], seed: int = 0) -> Loss:
@@ -70,30 +57,6 @@ def unigram_bits(tokenizer: Tokenizer, known: Sequence[str], texts: Sequence[str
         bits = -np.log2(counts / counts.sum())
     hidden = hide(tokenizer, texts, seed)
     return _by_text(hidden, bits[_labels(hidden)], tokenizer, len(texts))
-
-
-def _batches(hidden: Sequence[Hidden]) -> Iterator[PackedBatch]:
-    """Passes side by side, in order, as many as fit."""
-    waiting: list[Hidden] = []
-    for one in hidden:
-        if waiting and sum(len(other.input_ids) for other in waiting) + len(one.input_ids) > BATCH_TOKENS:
-            yield _packed(waiting)
-            waiting = []
-        waiting.append(one)
-    if waiting:
-        yield _packed(waiting)
-
-
-def _packed(hidden: Sequence[Hidden]) -> PackedBatch:
-    starts = np.cumsum([0, *(len(one.input_ids) for one in hidden)])
-    return PackedBatch(
-        input_ids=np.concatenate([one.input_ids for one in hidden]),
-        cu_seqlens=starts.astype(np.int32),
-        positions=np.concatenate([start + one.positions for start, one in zip(starts, hidden, strict=False)]),
-        labels=np.concatenate([one.labels for one in hidden]),
-        sources=np.zeros(len(hidden), dtype=np.int64),
-        documents=np.array([one.text for one in hidden], dtype=np.int64),
-    )
 
 
 def _by_text(hidden: Sequence[Hidden], bits: Floats, tokenizer: Tokenizer, num_texts: int) -> Loss:

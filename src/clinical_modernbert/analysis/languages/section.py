@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clinical_modernbert.analysis.cloze import fills_masks
 from clinical_modernbert.analysis.languages import material
 from clinical_modernbert.analysis.languages.answers import UNIFORM, UNIGRAM, Findings, Group, fertility, losses
 from clinical_modernbert.analysis.languages.drawing import fertility_plot, loss_plot
-from clinical_modernbert.analysis.languages.loss import fills_masks, longest
+from clinical_modernbert.analysis.languages.loss import longest
 from clinical_modernbert.analysis.languages.material import ENGLISH, HELD_OUT
 from clinical_modernbert.analysis.section import Cell, Finding, Section, Table, plain
 from clinical_modernbert.analysis.statistics import Estimate

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clinical_modernbert.analysis.privacy.hiding import Hidden, losses, masked_tokenizer
+from clinical_modernbert.analysis.cloze import masked_tokenizer
+from clinical_modernbert.analysis.privacy.hiding import Hidden, losses
 from clinical_modernbert.analysis.statistics import Estimate, Floats, auc, draw
 from clinical_modernbert.analysis.subject import Sampled
 from clinical_modernbert.inference import Encoder

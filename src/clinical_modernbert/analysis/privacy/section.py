@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from clinical_modernbert.analysis.cloze import fills_masks, masked_tokenizer
 from clinical_modernbert.analysis.privacy import exposure, figures, membership, persons, vocabulary
-from clinical_modernbert.analysis.privacy.hiding import fills_masks, masked_tokenizer
 from clinical_modernbert.analysis.privacy.sides import matched
 from clinical_modernbert.analysis.section import Cell, Finding, Plot, Section, Table, plain
 from clinical_modernbert.analysis.subject import MODEL, Subject

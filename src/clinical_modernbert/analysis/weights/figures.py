@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clinical_modernbert.analysis.curves import mark_global
+from clinical_modernbert.analysis.drawing import mark_global
 from clinical_modernbert.analysis.weights.matrices import MATRICES
 from clinical_modernbert.export.page import axes
 

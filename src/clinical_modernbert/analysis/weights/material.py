@@ -6,15 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from clinical_modernbert.analysis.subject import Subject
+from clinical_modernbert.analysis.subject import UNTRAINED_SEEDS, Subject
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.sources import Codes
 from clinical_modernbert.tasks.code_tables import read_tables
 
-SEEDS = (0, 1, 2)
-"""Of the random restarts."""
 DOCUMENTS = 40
 TOKENS = 1024
 """What is read of each document at most."""
@@ -61,7 +59,7 @@ def gather(subject: Subject) -> Material:
     model = subject.encoder
     if not isinstance(model.model, ModernBertForMaskedLM):
         raise ConfigError(f"weights looks into a ModernBERT with its masked-language head, which {subject.model} is not. Pass one that is.")
-    restarts = [model.untrained(seed) for seed in SEEDS]
+    restarts = [model.untrained(seed) for seed in UNTRAINED_SEEDS]
     alike = [name for name, other in subject.compared.items() if _same_shape(other, model)]
     start_name = alike[0] if alike else "random weights"
     descriptions = [

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clinical_modernbert.analysis.curves import estimate_curves
+from clinical_modernbert.analysis.drawing import estimate_curves
 from clinical_modernbert.analysis.section import Cell, Finding, Plot, Section, Table, listed, plain
 from clinical_modernbert.analysis.statistics import Estimate
 from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, Subject

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from clinical_modernbert.analysis.common_words import common_words
 from clinical_modernbert.analysis.statistics import Estimate, draw, weighted_mean
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.tasks.synonym_questions import content_words
@@ -19,12 +19,6 @@ FEWEST_LETTERS = 4
 """Of a clinical word; shorter ones are mostly abbreviations."""
 FEWEST_WORDS = 20
 """Of each kind; with fewer an interval would say nothing."""
-
-
-def common_words() -> list[str]:
-    """Function words and general words, a reviewed list of ours."""
-    lines = (files(__package__) / "common_words.txt").read_text(encoding="utf-8").splitlines()
-    return [word for line in lines if not line.startswith("#") for word in line.split()]
 
 
 def clinical_words(descriptions: Iterable[str]) -> list[str]:
