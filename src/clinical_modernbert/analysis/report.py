@@ -24,9 +24,7 @@ def metrics(subject: Subject, sections: Sequence[Section]) -> dict[str, Any]:
 
 
 def write_report(output: Path, subject: Subject, sections: Sequence[Section], left_out: Mapping[str, str]) -> Path:
-    """Write the report into the folder `output`, with the sections that could not be made and why; returns its page."""
-    for section in sections:
-        section.write_figures(output / "figures")
+    """Write the page and the numbers into the folder `output`, with the sections that could not be made and why; returns the page."""
     template = environment(__package__).get_template("analysis.html.jinja")
     page = template.render(sections=sections, subject=subject, left_out=left_out, version=__version__)
     atomic.write_json(output / "metrics.json", metrics(subject, sections))

@@ -42,6 +42,8 @@ SECTIONS: Mapping[str, Callable[[Subject, Progress], Section]] = {
 def analyze(subject: Subject, names: Sequence[str], output: Path, *, overwrite: bool = False, progress: Progress = silent) -> Report:
     """Write the report of these sections into `output`; of several, one that cannot be made is left out with its reason.
 
+    The report stands after every section, so that what is interrupted leaves those that were done.
+
     Raises:
         ConfigError: `output` holds a report, no section could be made, the only one misses something, or there is none of a name.
     """
@@ -54,11 +56,15 @@ def analyze(subject: Subject, names: Sequence[str], output: Path, *, overwrite: 
     left_out: dict[str, str] = {}
     for name in names:
         try:
-            made.append(SECTIONS[name](subject, progress))
+            section = SECTIONS[name](subject, progress)
         except ConfigError as error:
             if len(names) == 1:
                 raise
             left_out[name] = str(error)
+            continue
+        made.append(section)
+        section.write_figures(output / "figures")
+        write_report(output, subject, made, left_out)
     if not made:
         raise ConfigError(f"no section could be made: {'; '.join(f'{name}: {why}' for name, why in left_out.items())}")
     return Report(write_report(output, subject, made, left_out), made, left_out)
