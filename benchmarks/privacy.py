@@ -25,6 +25,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import open_texts
@@ -32,6 +33,7 @@ from clinical_modernbert import Corpus, Encoder, atomic
 from clinical_modernbert.analysis.privacy import exposure, membership, persons
 from clinical_modernbert.analysis.privacy.sides import matched
 from clinical_modernbert.analysis.section import plain
+from clinical_modernbert.analysis.statistics import holm
 from clinical_modernbert.cli.progress import progress
 from clinical_modernbert.corpus import CorpusSettings, build_corpus
 from clinical_modernbert.corpus.canaries import Canaries
@@ -156,16 +158,23 @@ def summary(results: Results) -> dict[str, Any]:
     for name in results.found["runs"]:
         runs = list(results.runs(name).values())
         table[name] = {"seeds": len(runs)}
+        found = [set(_found(one["numbers"])) for one in runs]
         for count in runs[0]["numbers"]:
             each = [one["numbers"][count] for one in runs]
             table[name][count] = {
                 "exposure": round(sum(one["exposure"]["value"] for one in each) / len(each), 3),
-                "found_in_seeds": sum(one["p_value"] < SURE for one in each),
+                "found_in_seeds": sum(count in one for one in found),
                 "condition_auc": round(sum(one["conditions"][count]["auc"]["value"] for one in runs) / len(runs), 3),
             }
         for attack in runs[0]["membership"]:
             table[name][attack] = round(sum(one["membership"][attack]["auc"]["value"] for one in runs) / len(runs), 4)
     return table
+
+
+def _found(numbers: dict[str, Any]) -> list[str]:
+    """The numbers of repetitions whose secrets a model keeps, corrected for how many there are."""
+    corrected = holm(np.array([one["p_value"] for one in numbers.values()]))
+    return [count for count, p in zip(numbers, corrected, strict=True) if p < SURE]
 
 
 def run_all(bench: Bench, results: Results, wanted: Sequence[tuple[str, str, int, Sequence[str]]]) -> None:
@@ -182,6 +191,7 @@ def run_all(bench: Bench, results: Results, wanted: Sequence[tuple[str, str, int
         results.write(table=summary(results))
         shutil.rmtree(run.folder)
         print(json.dumps({name: results.found["table"][name]}), flush=True)
+    results.write(table=summary(results))
 
 
 def arguments() -> argparse.Namespace:

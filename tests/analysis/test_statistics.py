@@ -11,6 +11,7 @@ from clinical_modernbert.analysis.statistics import (
     clustered_mean,
     clustered_ratio,
     draw,
+    holm,
     rank_correlation,
     weighted_mean,
 )
@@ -66,3 +67,8 @@ def test_a_ratio_of_sums_draws_whole_groups_and_differences_are_paired():
     assert found.value == 1
     assert found.draws.tolist() == [1, 0.5, 1.5]
     assert found.minus(clustered_ratio(above + below, below, group, weights)).interval == (-1, -1)
+
+
+def test_one_small_p_value_of_four_is_not_found_after_correction_and_four_are():
+    assert holm(np.array([0.08, 0.63, 0.004, 0.36])).min() > 0.01
+    assert holm(np.array([0.002, 0.001, 0.0024, 0.0001])).max() < 0.01

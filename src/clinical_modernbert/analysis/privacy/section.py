@@ -9,6 +9,7 @@ from clinical_modernbert.analysis.cloze import fills_masks, masked_tokenizer
 from clinical_modernbert.analysis.privacy import exposure, figures, membership, persons, vocabulary
 from clinical_modernbert.analysis.privacy.sides import matched
 from clinical_modernbert.analysis.section import Cell, Finding, Plot, Section, Table, plain
+from clinical_modernbert.analysis.statistics import holm
 from clinical_modernbert.analysis.subject import MODEL, Subject
 from clinical_modernbert.corpus.canaries import Canaries
 from clinical_modernbert.corpus.manifest import CanaryFile
@@ -92,7 +93,8 @@ def _secrets(asked: Asked, progress: Progress) -> Made:
     ]
     note = (
         f"Exposure in bits, mean over secrets, among {one.candidates:,} others: {chance:.2f} for what was never seen, "
-        f"{np.log2(one.candidates + 1):.1f} at most. p: how probable so low a sum of ranks is without memory, exact, each line by itself."
+        f"{np.log2(one.candidates + 1):.1f} at most. p: how probable so low a sum of ranks is without memory, exact, each line by "
+        "itself; the sentence above corrects for their number."
     )
     reading = _of_counts(
         {str(count): one.of(count).p_value for count in one.counts}, "Secrets planted", "times are found", "No planted secret is found"
@@ -239,11 +241,13 @@ def _vocabulary(subject: Subject, progress: Progress) -> Made:
 
 
 def _of_counts(p_values: Mapping[str, float], what: str, found: str, none: str) -> str:
-    """Which numbers of repetitions are below `SURE`."""
-    sure = [count for count, p in p_values.items() if p < SURE]
+    """Which numbers of repetitions are below `SURE`, corrected for how many there are."""
+    sure = [count for count, p in zip(p_values, holm(np.array([*p_values.values()])), strict=True) if p < SURE]
     listed = f"{', '.join(sure[:-1])} and {sure[-1]}" if len(sure) > 1 else "".join(sure)
     smallest = min(p_values.values())
-    return f"{what} {listed} {found} (p below {SURE})." if sure else f"{none} with certainty (smallest p {_p(smallest)})."
+    return (
+        f"{what} {listed} {found} (p below {SURE}, Holm's correction)." if sure else f"{none} with certainty (smallest p {_p(smallest)})."
+    )
 
 
 def _of_persons(p_values: Mapping[str, float]) -> str:
