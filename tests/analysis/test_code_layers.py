@@ -51,7 +51,7 @@ def test_a_layer_that_knows_is_found_and_its_pooling(encoder, hpo, monkeypatch):
     state, pooling, best = found.best("pair_auc")
     assert (state, pooling) == (2, "cls")
     assert best.value > 0.95
-    assert "pair auc is highest at" in layer_reading(found).lower()
+    assert "the auc of pairs of a chapter is highest at" in layer_reading(found).lower()
     assert "after layer 1, pooled by cls, better than the mean of the last layer" in layer_reading(found)
 
 

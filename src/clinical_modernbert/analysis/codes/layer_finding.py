@@ -9,6 +9,8 @@ from clinical_modernbert.analysis.layers import POOLINGS
 from clinical_modernbert.analysis.section import Cell, Finding, Plot, Table, listed
 from clinical_modernbert.analysis.subject import MODEL, UNTRAINED
 
+_SPOKEN = {"mrr": "the mean reciprocal rank", "pair_auc": "the AUC of pairs of a chapter"}
+
 
 def layer_finding(found: LayerFindings) -> Finding:
     """Which layer and pooling knows the most: curves and a table for each figure."""
@@ -37,7 +39,7 @@ def layer_reading(found: LayerFindings) -> str:
         low, high = best.minus(usual).interval
         against = "better than" if low > 0 else "worse than" if high < 0 else "not distinguishable from"
         parts.append(
-            f"{key.replace('_', ' ')} is highest at {best.value:.3f} after {state_name(state)}, pooled by {pooling}, {against} the mean "
+            f"{_SPOKEN[key]} is highest at {best.value:.3f} after {state_name(state)}, pooled by {pooling}, {against} the mean "
             f"of the last layer ({usual.value:.3f}); the untrained shape has {of[UNTRAINED][pooling][state].value:.3f} there"
         )
     sentence = "; ".join(parts)
