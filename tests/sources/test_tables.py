@@ -24,11 +24,13 @@ def write(folder: Path, content: bytes | str, name: str = "t.csv") -> Path:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    rows=st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=6), style=st.sampled_from([("\r\n", csv.QUOTE_MINIMAL), ("\n", csv.QUOTE_ALL)])
+    rows=st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=6),
+    style=st.sampled_from([("\r\n", csv.QUOTE_MINIMAL), ("\n", csv.QUOTE_ALL)]),
+    separator=st.sampled_from(",;\t|"),
 )
-def test_what_csv_writers_write_is_read_back(tmp_path: Path, rows: list[tuple[str, ...]], style: tuple[str, int]) -> None:
+def test_what_csv_writers_write_is_read_back(tmp_path: Path, rows: list[tuple[str, ...]], style: tuple[str, int], separator: str) -> None:
     text = io.StringIO()
-    csv.writer(text, lineterminator=style[0], quoting=style[1]).writerows([("a", "b", "c"), *rows])
+    csv.writer(text, delimiter=separator, lineterminator=style[0], quoting=style[1]).writerows([("a", "b", "c"), *rows])
     path = write(tmp_path, text.getvalue(), "t.csv.gz")
     expected = [(i, {k: v or None for k, v in zip("abc", row, strict=True)}) for i, row in enumerate(rows, start=1)]
     assert list(numbered_rows(path)) == expected

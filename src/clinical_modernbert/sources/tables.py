@@ -5,7 +5,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from clinical_modernbert.errors import DataError
@@ -23,6 +23,7 @@ Row: TypeAlias = dict[str, object]
 
 _BATCH_ROWS = 1000
 _SLICE_ROWS = 50_000
+_SEPARATORS = ",;\t|"
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _NAME = re.compile(r"([^\W\d][\w .:/()#-]{0,39})?")
 _SHOWN_NAMES = 12
@@ -113,13 +114,14 @@ def _csv_rows(path: Location, columns: Sequence[str] | None) -> Iterator[tuple[i
 
 
 def _records(stream: BinaryIO, path: Location) -> Iterator[list[str]]:
-    """The header, then the rows; bytes that are not UTF-8 become lone surrogates."""
+    """The header, then the rows; bytes that are not UTF-8 become lone surrogates. The header says what separates fields."""
     csv.field_size_limit(max(MAX_ROW_BYTES, csv.field_size_limit()))  # of the whole process, therefore only ever raised
     bounded = Bounded(stream, MAX_ROW_BYTES)
     text = io.TextIOWrapper(cast(BinaryIO, bounded), encoding="utf-8-sig", errors="surrogateescape", newline="")
     number = 0
     try:
-        for fields in csv.reader(text, strict=True):
+        first = text.readline()
+        for fields in csv.reader(chain([first], text), delimiter=_separator(first), strict=True):
             bounded.taken = 0
             if fields:
                 yield fields
@@ -128,6 +130,11 @@ def _records(stream: BinaryIO, path: Location) -> Iterator[list[str]]:
         raise DataError(f"row {number} has more than {MAX_ROW_BYTES:,} bytes, or an open quote ({path}). Export it again.") from None
     except csv.Error:
         raise DataError(f"an open quote, or one not doubled inside of quotes, in row {number} ({path}). Export the table again.") from None
+
+
+def _separator(header: str) -> str:
+    """A comma; where the header has none, what it has most of among those that spreadsheets and databases write instead."""
+    return "," if "," in header else max(_SEPARATORS, key=header.count)
 
 
 def _header(records: Iterator[list[str]], path: Location) -> list[str]:
