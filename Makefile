@@ -70,7 +70,7 @@ bench-finetune: $(STAMP)  ## fine-tuning the open model beside transformers' Tra
 	$(BIN)/python benchmarks/finetune.py open-model/model
 
 suite: $(STAMP)  ## the open benchmarks, beside a general model and chance: three hours on two cores, after make open-model
-	$(BIN)/python benchmarks/suite.py open-model/model -o suite/
+	$(BIN)/python benchmarks/suite.py open-model/model
 	$(BIN)/python docs/generate.py
 
 open-model: $(STAMP)  ## a small model on open text, the evidence of its context, then alignment on codes: two hours on two cores

