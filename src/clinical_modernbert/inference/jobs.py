@@ -95,10 +95,6 @@ class Features:
     states: Floats
     offsets: Ints
 
-    def of(self, chosen: Sequence[int]) -> Floats:
-        """Those of some texts, one after the other."""
-        return np.concatenate([self.states[self.offsets[number] : self.offsets[number + 1]] for number in chosen])
-
 
 def features(states: States, texts: Sequence[Sequence[Piece]], pooled: bool, progress: Progress = silent) -> Features:
     """What a classifier gets of each text: the state at each place, or, `pooled`, the mean of the text's tokens."""

@@ -6,7 +6,6 @@ The cheap way to ask what an encoder's states tell: they are computed once, and 
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import nn
@@ -34,7 +33,7 @@ class ProbeSettings(Settings):
     patience: int = Field(default=5, ge=1)
     """Epochs without a better figure on the dev part after which training ends."""
     batch_size: int = Field(default=64, ge=1)
-    """Examples of a step."""
+    """Decisions of a step: words of a tagger, else examples."""
     weight_decay: float = Field(default=1e-2, ge=0)
     """Of the classifier's weights."""
 
@@ -52,15 +51,13 @@ class Probe:
             torch.manual_seed(seed)
             self.classifier = nn.Linear(train.states.shape[1], num_outputs)
 
-    def scores(self, states: npt.NDArray[np.float32]) -> torch.Tensor:
-        """(decisions, outputs)."""
-        scores: torch.Tensor = self.classifier(torch.from_numpy((states - self._mean) / self._spread))
-        return scores
+    def _scaled(self, data: Features) -> torch.Tensor:
+        return torch.from_numpy((data.states - self._mean) / self._spread)
 
     @torch.inference_mode()
     def predict(self, data: Features) -> list[Floats]:
         """Scores (decisions, outputs) of every example."""
-        return np.split(self.scores(data.states).double().numpy(), data.offsets[1:-1])
+        return np.split(self.classifier(self._scaled(data)).double().numpy(), data.offsets[1:-1])
 
     def train(
         self,
@@ -73,7 +70,7 @@ class Probe:
         progress: Progress = silent,
     ) -> Fit:
         """Train; it ends with the weights of the epoch whose figure on `dev` was best."""
-        targets = [problem.targets(example) for example in data[1]]
+        states, targets = self._scaled(data[0]), to_tensor([problem.targets(example) for example in data[1]])
 
         def train_with(lr: float) -> list[Epoch]:
             optimizer = torch.optim.AdamW(self.classifier.parameters(), lr=lr, weight_decay=settings.weight_decay)
@@ -82,20 +79,20 @@ class Probe:
 
                 def epoch() -> Epoch:
                     total = 0.0
-                    order = rng.permutation(len(targets)).tolist()
+                    order = torch.from_numpy(rng.permutation(len(targets)))
                     for first in range(0, len(order), settings.batch_size):
                         chosen = order[first : first + settings.batch_size]
-                        wanted = to_tensor([targets[number] for number in chosen])
-                        loss = problem.loss(self.scores(data[0].of(chosen)), wanted)
+                        loss = problem.loss(self.classifier(states[chosen]), targets[chosen])
                         if not torch.isfinite(loss):
-                            raise not_finite([data[1][number].id for number in chosen])
+                            of = np.unique(np.searchsorted(data[0].offsets, chosen, "right")) - 1
+                            raise not_finite([data[1][number].id for number in of])
                         optimizer.zero_grad()
-                        (loss / max(len(wanted), 1)).backward()  # type: ignore[no-untyped-call]
+                        (loss / len(chosen)).backward()  # type: ignore[no-untyped-call]
                         optimizer.step()
                         total += float(loss.detach())
                     advance(1)
                     figure = float(problem.outcome(dev[1], self.predict(dev[0]), metric).figure(metric))
-                    return Epoch(total / max(int(data[0].offsets[-1]), 1), figure)
+                    return Epoch(total / max(len(targets), 1), figure)
 
                 return train_epochs(self.classifier, settings.epochs, settings.patience, epoch)
 
