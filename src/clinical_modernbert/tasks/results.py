@@ -97,8 +97,11 @@ def score(outcome: Outcome, data: catalogue.TaskData) -> Result:
 
 
 def write(result: Result, folder: Path) -> Path:
-    """Keep it, whole or not at all."""
-    atomic.write_json(result.path(folder), asdict(result))
+    """Keep it, whole or not at all; the many numbers of its outcome are one line."""
+    plain = asdict(result)
+    outcome = json.dumps(plain.pop("outcome"), ensure_ascii=False, separators=(",", ":"))
+    told = json.dumps(plain, indent=2, ensure_ascii=False).removesuffix("\n}")
+    atomic.write_text(result.path(folder), f'{told},\n  "outcome": {outcome}\n}}\n')
     return result.path(folder)
 
 
