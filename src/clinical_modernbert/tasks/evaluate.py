@@ -43,7 +43,7 @@ class EvaluateSettings(Settings):
     train_share: float = Field(default=1.0, gt=0, le=1)
     """Share of the training part, by documents, another draw for each seed: a point of a learning curve."""
     finetune: FinetuneSettings = FinetuneSettings()
-    """Of `method: finetune`."""
+    """Of `method: finetune`; a probe takes `max_tokens` alone."""
     probe: ProbeSettings = ProbeSettings()
     """Of `method: probe`."""
 
@@ -55,7 +55,9 @@ class EvaluateSettings(Settings):
         """Those that a result of this task depends on."""
         if method_of(data, self) == VECTORS:
             return {}
-        return {"train_share": self.train_share, self.method: getattr(self, self.method).model_dump(mode="json")}
+        used = {"train_share": self.train_share, self.method: getattr(self, self.method).model_dump(mode="json")}
+        windows = {"max_tokens": self.finetune.max_tokens} if self.method == "probe" and self.finetune.max_tokens else {}
+        return used | windows
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def _states(
     """Those of a part; of an encoder that is the same for every seed they are computed once, where the part has a `name`."""
     if not contender.is_fixed or not name:
         return features(encoder.states, part.pieces, problem.pooled, progress)
-    key = (f"{data.card.name} {data.checksum}", name)
+    key = (f"{data.card.name} {data.checksum} {problem.max_tokens}", name)
     if key not in contender.known:
         for other in [known for known in contender.known if known[0] != key[0]]:
             del contender.known[other]

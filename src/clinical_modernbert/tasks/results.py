@@ -162,6 +162,16 @@ class Row:
     source: str = ""
 
 
+def percent(share: float) -> str:
+    """A share of the training part, for people to read.
+
+    Example:
+        >>> percent(0.001)
+        '0.1%'
+    """
+    return f"{100 * share:g}%"
+
+
 def rows(results: Sequence[Result], published: bool = True) -> list[Row]:
     """The lines of a table, task by task, the best first; with the published figures of the tasks that occur.
 
@@ -223,6 +233,8 @@ def compared(results: Sequence[Result], one: str, other: str) -> list[Compared]:
         if any(result.outcome is None for result in some):
             raise DataError(f"outcomes of {task} were too large to be kept by document. Compare the models by their seeds in the table.")
         ones, others = ([from_json(result.outcome) for result in models[model] if result.outcome] for model in (one, other))
+        if len({outcome.num_documents for outcome in (*ones, *others)}) > 1:
+            raise DataError(f"results of {task} are of different documents, as another version read the files otherwise. Evaluate again.")
         metric: Any = some[0].metric
         found.append(Compared(task, metric, method, share, one, other, compare(ones, others, metric)))
     if not found:
