@@ -7,7 +7,7 @@ import json
 import platform
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from pydantic import TypeAdapter
 from clinical_modernbert import __version__, atomic
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.tasks import catalogue
-from clinical_modernbert.tasks.metrics import Counts, Outcome, from_json, to_json
+from clinical_modernbert.tasks.card import Metric
+from clinical_modernbert.tasks.metrics import Counts, Outcome, from_json, num_numbers, to_json
 from clinical_modernbert.tasks.significance import Comparison, compare, interval
 
 FORMAT_VERSION = 1
@@ -73,25 +74,25 @@ class Result:
         return _path(folder, self.model, self.task, self.method, self.train_share, self.seed)
 
 
-def score(outcome: Outcome, data: catalogue.TaskData) -> Result:
-    """The figures of an outcome, without what is known of the model."""
+def score(outcome_for: Callable[[Metric], Outcome], data: catalogue.TaskData) -> Result:
+    """The figures of what a model said, of which `outcome_for` makes what a metric needs; without what is known of the model."""
     card = data.card
     metric = card.metric
+    outcome = outcome_for(metric)
     value = float(outcome.figure(metric))
     low, high = interval(outcome, metric)
-    plain = to_json(outcome)
     return Result(
         task=card.name,
         metric=metric,
         value=value,
         low=low,
         high=high,
-        further={name: float(outcome.figure(name)) for name in card.further_metrics},
+        further={name: float(outcome_for(name).figure(name)) for name in card.further_metrics},
         by_label=outcome.by_label() if isinstance(outcome, Counts) else {},
         checksum=data.checksum,
         examples=data.counts,
         counted={reason: count for reason, count in data.splits.counted.items() if count},
-        outcome=plain if _numbers(plain) <= MAX_NUMBERS else None,
+        outcome=to_json(outcome) if num_numbers(outcome) <= MAX_NUMBERS else None,
         versions={"clinical-modernbert": __version__, "torch": torch.__version__, "python": platform.python_version()},
     )
 
@@ -240,9 +241,3 @@ def compared(results: Sequence[Result], one: str, other: str) -> list[Compared]:
     if not found:
         raise DataError(f"no task has results of both {one!a} and {other!a}. There are {', '.join(sorted({r.model for r in results}))}.")
     return found
-
-
-def _numbers(plain: Any) -> int:
-    if isinstance(plain, dict):
-        return sum(map(_numbers, plain.values()))
-    return sum(map(_numbers, plain)) if isinstance(plain, list) else 1
