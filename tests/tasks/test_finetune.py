@@ -354,6 +354,11 @@ def test_a_folder_without_a_table_or_with_two_kinds_is_an_error_that_says_so(pla
         user_data.read(tmp_path, "classify", None, user_data.Columns())
 
 
+def test_brat_is_not_read_as_i2b2(place: Path) -> None:
+    with pytest.raises(ConfigError, match=r"files of brat and not of i2b2 \("):
+        user_data.read(place / "brat", "ner", "i2b2", user_data.Columns())
+
+
 def test_a_table_beside_annotated_files_is_no_part_of_them(place: Path, tmp_path: Path) -> None:
     shutil.copytree(place / "brat", tmp_path / "brat")
     rows(tmp_path / "brat", "list.csv", "text,label")

@@ -129,7 +129,10 @@ def _recognise(path: Path, kind: Kind) -> str:
 
 def _annotated(place: Path, format: str, counted: Counter[str]) -> list[TaggedText]:
     refusals: list[formats.Refusal] = []
-    found = tagged(formats.open(place, None if format == "i2b2" else format, refusals.append), counted)
+    name = formats.detect(place) if format == "i2b2" else format
+    if not name.startswith(format):
+        raise ConfigError(f"files of {name} and not of {format} ({place}). Give another --format, or none.")
+    found = tagged(formats.open(place, name, refusals.append), counted)
     if refusals and not any(example.spans for example in found):
         first = refusals[0]
         raise DataError(f"no annotation can be read, the first as {first.reason} ({first.path}, {first.where}). Correct them.")
