@@ -62,3 +62,9 @@ def test_accents_of_their_own_do_not_cut_a_word() -> None:
     apart = unicodedata.normalize("NFD", text)
     assert len(apart) > len(text)
     assert [unicodedata.normalize("NFC", apart[start:end]) for start, end in words_of(apart)] == [text[a:b] for a, b in words_of(text)]
+
+
+def test_a_span_of_a_label_without_a_tag_is_counted() -> None:
+    tags, lost = tags_for([Span(0, 2, "z"), Span(3, 5, "x")], WORDS, TAGS)
+    assert lost == 1
+    assert [TAGS[tag] for tag in tags] == ["O", "B-x", "O", "O"]

@@ -2,14 +2,26 @@
 
 from importlib.resources import files
 
+import numpy as np
 import pytest
 
 from clinical_modernbert.errors import ConfigError
+from clinical_modernbert.inference.spans import Span
 from clinical_modernbert.tasks import catalogue
-from clinical_modernbert.tasks.card import Card
+from clinical_modernbert.tasks.card import Card, Metric
+from clinical_modernbert.tasks.examples import LabelledText, Splits, TaggedText
+from clinical_modernbert.tasks.metrics import Outcome, ranking
+from clinical_modernbert.tasks.problems import problem_of, words_of
+from clinical_modernbert.tasks.results import score
 from clinical_modernbert.tasks.suite import expand
+from clinical_modernbert.tokenization import Tokenizer, train
 
 CARDS = catalogue.cards()
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return train(["some text"], 300)
 
 
 def test_there_is_a_card_for_each_file_under_its_name() -> None:
@@ -24,6 +36,25 @@ def test_a_card_leads_to_its_loader_and_says_where_to_get_the_data(card: Card) -
     assert card.get
     assert card.citation
     assert all(figure.source for figure in card.published)
+
+
+@pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
+def test_all_metrics_of_a_card_are_made_of_what_a_model_says(card: Card, tokenizer: Tokenizer) -> None:
+    rng = np.random.default_rng(0)
+    examples: list[TaggedText] | list[LabelledText] = [LabelledText(str(n), "text", ("ab"[n % 2],), value=float(n)) for n in range(12)]
+    if card.kind == "ner":
+        examples = [TaggedText(str(n), "some text", (Span(0, 4, "a"),)) for n in range(12)]
+
+    def said(metric: Metric) -> Outcome:
+        if card.kind == "retrieval":
+            return ranking([["x", "y"]] * 12, [{"y": 1}] * 12)
+        problem = problem_of(card.kind, card.no_class, examples, tokenizer, 8)
+        decisions = [len(words_of(example)) if isinstance(example, TaggedText) else 1 for example in examples]
+        return problem.outcome(examples, [rng.normal(size=(count, problem.num_outputs)) for count in decisions], metric)
+
+    found = score(said, catalogue.TaskData(card, Splits(examples, examples, examples), ""))
+    assert found.further.keys() == set(card.further_metrics)
+    assert all(0 <= abs(value) <= 1 for value in (found.value, *found.further.values()))
 
 
 def test_every_loader_has_a_card() -> None:

@@ -24,6 +24,7 @@ from clinical_modernbert.tasks import catalogue, results
 from clinical_modernbert.tasks.evaluate import Contender, EvaluateSettings
 from clinical_modernbert.tasks.evaluate import evaluate as evaluate_once
 from clinical_modernbert.tasks.examples import LabelledText
+from clinical_modernbert.tasks.metrics import label_counts, to_json
 from clinical_modernbert.tasks.problems import Labelling
 from clinical_modernbert.tasks.suite import _names
 from clinical_modernbert.tasks.training import Encoded
@@ -183,6 +184,38 @@ def test_two_models_are_compared_on_the_same_documents(place: Path, tmp_path: Pa
     assert "There are bag-of-embeddings, model, untrained." in capsys.readouterr().err
 
 
+def test_models_that_were_asked_about_other_documents_are_not_compared(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(place, tmp_path, "--seeds", "1", "--set", "method=probe") == 0
+    (one,) = results.read(tmp_path)
+    fewer = to_json(label_counts([["methods"]], [["methods"]], ["a"]))
+    results.write(replace(one, model="other", outcome=fewer), tmp_path)
+    assert main(["results", "compare", str(tmp_path), "model", "other"]) == 1
+    assert "results of article-roles are of different documents" in capsys.readouterr().err
+
+
+def test_a_probe_of_shorter_windows_is_not_taken_for_one_of_longer_ones(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--seeds", "1", "--set", "method=probe"]
+    assert evaluate(place, tmp_path / "long", *more) == 0
+    assert evaluate(place, tmp_path / "short", *more, "--set", "finetune.max_tokens=8") == 0
+    assert results.read(tmp_path / "short")[0].history != results.read(tmp_path / "long")[0].history
+    assert evaluate(place, tmp_path / "long", *more, "--set", "finetune.max_tokens=8") == 1
+    assert "is of other weights, files or settings" in capsys.readouterr().err
+
+
+def test_a_small_share_of_the_training_part_is_named_as_it_is(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(place, tmp_path, "--seeds", "1", "--set", "method=probe") == 0
+    (one,) = results.read(tmp_path)
+    results.write(replace(one, settings={**one.settings, "train_share": 0.004}), tmp_path)
+    for form in ("md", "csv", "html"):
+        capsys.readouterr()
+        assert main(["results", "table", str(tmp_path), "--format", form]) == 0
+        assert "0.4%" in capsys.readouterr().out
+
+
 def test_baselines_of_another_model_are_not_taken_for_this_ones(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = ["--seeds", "1", "--baselines", "--set", "method=probe"]
     assert evaluate(place, tmp_path / "results", *more) == 0
@@ -250,3 +283,6 @@ def test_results_say_whether_the_corpus_was_searched_for_the_task(place: Path, t
         said = "1 documents with text of article-roles were taken out" if known else "nobody looked for article-roles in the corpus"
         assert said in capsys.readouterr().err
         assert said in results.read(output)[0].contamination
+    assert evaluate(place, output, "--seeds", "1", "--set", "method=probe", "--corpus", str(tmp_path / "plain")) == 0
+    assert "nobody looked for article-roles" in capsys.readouterr().err
+    assert "nobody looked for article-roles" in results.read(output)[0].contamination

@@ -231,6 +231,34 @@ def test_spans_that_no_tags_can_say_are_counted(place: Path, tmp_path: Path) -> 
     assert json.loads((tmp_path / "out" / "finetune.json").read_text())["counted"]["span that no tags can say"] == 40
 
 
+def brat_parts(folder: Path, **labels: str) -> Path:
+    """A part for each name, of 20 documents; the text of its only span is the same in all, its label is not, empty for no span."""
+    for part, label in labels.items():
+        spans = (formats.Span.over("aspirin 5 mg", "T1", label, (0, 7)),) if label else ()
+        formats.write((formats.AnnotatedDocument(f"n{n}", "aspirin 5 mg", spans) for n in range(20)), folder / part, "brat")
+    return folder
+
+
+def test_a_label_that_only_the_test_part_has_counts_as_missed(place: Path, tmp_path: Path) -> None:
+    data = brat_parts(tmp_path / "brat", train="Drug", test="Dose")
+    command = ["finetune", str(place / "model"), "--task", "ner", "--data", str(data), "-o", str(tmp_path / "out"), "-q"]
+    assert main([*command, "--set", "training.epochs=1"]) == 0
+    about = json.loads((tmp_path / "out" / "finetune.json").read_text())
+    assert about["by_label"]["Dose"]["support"] == about["counted"]["span that no tags can say"] == 20
+    assert about["value"] == 0
+
+
+@pytest.mark.parametrize("empty", ["dev", "test"])
+def test_a_part_in_which_every_model_has_the_same_figure_is_an_error(place: Path, tmp_path: Path, empty: str) -> None:
+    data = brat_parts(tmp_path / "brat", **{**dict.fromkeys(("train", "dev", "test"), "Drug"), empty: ""})
+    with pytest.raises(DataError, match=f"nothing to find in the 20 examples of the {empty} part"):
+        cmb.finetune(place / "model", "ner", data, tmp_path / "out")
+    for part in ("train", "dev", "test"):
+        rows(tmp_path / "numbers", f"{part}.csv", "text,label", *(f"text {n},{0 if part == empty else n}" for n in range(20)))
+    with pytest.raises(DataError, match=f"nothing to find in the 20 examples of the {empty} part"):
+        cmb.finetune(place / "model", "regression", tmp_path / "numbers", tmp_path / "out")
+
+
 def test_windows_in_use_are_those_of_training(place: Path, tmp_path: Path) -> None:
     command = ["finetune", str(place / "model"), "--task", "ner", "--data", str(place / "brat"), "-o", str(tmp_path / "out"), "-q"]
     assert main([*command, "--set", "training.epochs=1", "--set", "training.max_tokens=16"]) == 0
@@ -326,6 +354,11 @@ def test_a_folder_without_a_table_or_with_two_kinds_is_an_error_that_says_so(pla
         user_data.read(tmp_path, "classify", None, user_data.Columns())
 
 
+def test_brat_is_not_read_as_i2b2(place: Path) -> None:
+    with pytest.raises(ConfigError, match=r"files of brat and not of i2b2 \("):
+        user_data.read(place / "brat", "ner", "i2b2", user_data.Columns())
+
+
 def test_a_table_beside_annotated_files_is_no_part_of_them(place: Path, tmp_path: Path) -> None:
     shutil.copytree(place / "brat", tmp_path / "brat")
     rows(tmp_path / "brat", "list.csv", "text,label")
@@ -359,6 +392,7 @@ def test_labels_that_teach_nothing_are_an_error(place: Path, tmp_path: Path, kin
     ("columns", "lines", "says"),
     [
         ({"group": "patiemt"}, ["text,label", "a,b"], "no column patiemt"),
+        ({"id": "note"}, ["text,label", "a,b"], r"no column note \(.*--set columns\.id"),
         ({"label": "text"}, ["text,label", "word " * 40 + ",b"], "a label of more than 100 characters in text"),
         ({}, ["text,label", "a,inf"], "no number in label"),
     ],
@@ -368,6 +402,38 @@ def test_columns_that_cannot_be_meant_are_an_error(tmp_path: Path, columns: dict
     with pytest.raises(DataError, match=says) as error:
         user_data.read(rows(tmp_path, "t.csv", *lines), kind, None, user_data.Columns(**columns))  # type: ignore[arg-type]
     assert "word" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "column"),
+    [
+        ("classify", {"text": ["a", "b"], "label": "x"}, "text"),
+        ("pairs", {"text": "a", "second": {"b": 1}, "label": "x"}, "second"),
+        ("classify", {"text": "a", "label": ["x"]}, "label"),
+        ("multilabel", {"text": "a", "label": {"x": 1, "y": 0}}, "label"),
+        ("multilabel", {"text": "a", "label": [["x"]]}, "label"),
+    ],
+)
+def test_what_is_no_single_value_is_taken_for_none(tmp_path: Path, kind: str, row: dict[str, object], column: str) -> None:
+    with pytest.raises(DataError, match=rf"several values in {column} \(.*row 1\)"):
+        user_data.read(rows(tmp_path, "t.jsonl", json.dumps(row)), kind, None, user_data.Columns())  # type: ignore[arg-type]
+
+
+def test_a_label_called_0_is_a_label_and_null_is_none(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"text {n}", "label": (0, [0, None], None)[n % 3]}) for n in range(90)]
+    splits = user_data.read(rows(tmp_path, "t.jsonl", *lines), "multilabel", None, user_data.Columns()).splits
+    assert {example.labels for example in splits.train} == {("0",), ()}
+
+
+def test_what_is_beside_the_parts_or_in_two_of_them_is_counted(tmp_path: Path) -> None:
+    for name, first in (("train", 0), ("dev", 40), ("test", 16), ("more", 0)):
+        rows(tmp_path, f"{name}.csv", "text,label,patient", *(f"text {n},a,p{n // 4}" for n in range(first, first + 20)))
+    rows(tmp_path, ".DS_Store")
+    assert user_data.read(tmp_path, "classify", None, user_data.Columns()).splits.counted == {
+        "file or folder beside the parts, not read": 1,
+        "text of the test part that another part has, too": 4,
+        "text of the test part whose patient is in another part, too": 4,
+    }
 
 
 def test_half_of_the_parts_is_an_error_and_documents_called_test_are_documents(place: Path, tmp_path: Path) -> None:

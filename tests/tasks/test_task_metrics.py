@@ -199,6 +199,13 @@ def test_equally_good_models_are_told_apart_one_time_in_twenty() -> None:
     assert 2 <= told <= 20
 
 
+def test_draws_without_a_figure_do_not_make_equal_models_differ() -> None:
+    gold = np.array([[True], [False], [False]])
+    one, other = (Scores(gold, np.array([[0.5], [first], [1 - first]]), np.arange(3)) for first in (0.4, 0.6))
+    assert np.isnan(one.figure("auroc", draws(3))).mean() > 0.3
+    assert compare([one], [other], "auroc").p_value > 0.9
+
+
 def test_the_interval_covers_what_repetition_would_give() -> None:
     low, high = interval(better_and_worse(0.8), "accuracy")
     assert low < 0.8 < high

@@ -136,13 +136,14 @@ def test_a_text_longer_than_the_context_gets_a_decision_for_every_word_in_order(
     assert float(problem.outcome(long, [scores], "span_f1").figure("span_f1")) > 0.9
 
 
+@pytest.mark.parametrize("grid", [(1e-7, 2e-3, 1e30), (1e30, 1e-7, 2e-3)])
 def test_a_learning_rate_that_breaks_is_passed_over_and_the_best_one_is_kept(
-    tokenizer: Tokenizer, caplog: pytest.LogCaptureFixture
+    tokenizer: Tokenizer, caplog: pytest.LogCaptureFixture, grid: tuple[float, ...]
 ) -> None:
     problem = Labelling(("no", "yes"), tokenizer, 256)
     data, dev = Encoded.of(problem, labelled(96, 0)), Encoded.of(problem, labelled(60, 1))
     model = model_for(problem)
-    settings = FAST.model_copy(update={"epochs": 6, "grid": (1e-7, 2e-3, 1e30)})
+    settings = FAST.model_copy(update={"epochs": 6, "grid": grid})
     fitted = train(model, problem, data, dev, "accuracy", settings, seed=0)
     assert (fitted.lr, list(fitted.tried)) == (2e-3, [1e-7, 2e-3])
     assert "learning rate 1e+30" in caplog.text

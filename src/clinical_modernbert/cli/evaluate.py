@@ -143,7 +143,7 @@ def compare(
 
     Example: cmbert results compare results/ my-model other-model
     """
-    from clinical_modernbert.tasks.results import compared, read
+    from clinical_modernbert.tasks.results import compared, percent, read
 
     found = compared(read(folder), one, other)
     if as_json:
@@ -151,6 +151,6 @@ def compare(
         return
     for line in found:
         c = line.comparison
-        share = "" if line.train_share == 1 else f", {line.train_share:.0%} of the training part"
+        share = "" if line.train_share == 1 else f", {percent(line.train_share)} of the training part"
         figures = f"{c.difference:+.4f} (95% {c.low:+.4f} to {c.high:+.4f}), p = {c.p_value:.4f}"
         sys.stdout.write(f"{line.task} ({line.method}{share}): {line.metric} {figures}\n")

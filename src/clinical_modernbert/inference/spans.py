@@ -91,7 +91,7 @@ def spans_of(
 
 
 def tags_for(spans: Sequence[Span], words: Sequence[tuple[int, int]], tags: Sequence[str]) -> tuple[npt.NDArray[np.int64], int]:
-    """A tag for every word, and how many spans no tags can say: those that overlap an earlier one, or touch no word.
+    """A tag for every word, and how many spans no tags can say: those that overlap an earlier one, or touch no word, or have no such label.
 
     A span that ends within a word takes the whole word; evaluation is on the spans as they were, so that it counts as wrong.
     """
@@ -101,7 +101,7 @@ def tags_for(spans: Sequence[Span], words: Sequence[tuple[int, int]], tags: Sequ
     lost = 0
     for span in sorted(spans, key=lambda span: (span.start, -span.end)):
         inside = np.flatnonzero((starts < span.end) & (ends > span.start))
-        if not len(inside) or chosen[inside].any():
+        if f"B-{span.label}" not in number or not len(inside) or chosen[inside].any():
             lost += 1
             continue
         chosen[inside] = number[f"I-{span.label}"]

@@ -4,7 +4,7 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -28,6 +28,8 @@ from clinical_modernbert.tasks.stopping import Fit
 from clinical_modernbert.tasks.training import Encoded, FinetuneSettings, predict, train
 
 Method = Literal["finetune", "probe"]
+_Done: TypeAlias = tuple[Callable[[Metric], Outcome], Fit, int, dict[str, int]]
+"""What a model said, how it was trained, on how many examples, what was left out."""
 BASELINES = ("untrained", "bag-of-embeddings")
 """What a model has to beat: its own shape with random weights, another draw for each seed, and the table of its input embeddings."""
 VECTORS = "vectors"
@@ -43,7 +45,7 @@ class EvaluateSettings(Settings):
     train_share: float = Field(default=1.0, gt=0, le=1)
     """Share of the training part, by documents, another draw for each seed: a point of a learning curve."""
     finetune: FinetuneSettings = FinetuneSettings()
-    """Of `method: finetune`."""
+    """Of `method: finetune`; a probe takes `max_tokens` alone."""
     probe: ProbeSettings = ProbeSettings()
     """Of `method: probe`."""
 
@@ -55,7 +57,9 @@ class EvaluateSettings(Settings):
         """Those that a result of this task depends on."""
         if method_of(data, self) == VECTORS:
             return {}
-        return {"train_share": self.train_share, self.method: getattr(self, self.method).model_dump(mode="json")}
+        used = {"train_share": self.train_share, self.method: getattr(self, self.method).model_dump(mode="json")}
+        windows = {"max_tokens": self.finetune.max_tokens} if self.method == "probe" and self.finetune.max_tokens else {}
+        return used | windows
 
 
 @dataclass(frozen=True)
@@ -99,10 +103,10 @@ def evaluate(contender: Contender, data: TaskData, settings: EvaluateSettings, s
     """
     began = time.perf_counter()
     if isinstance(data.splits.test, Retrieval):
-        outcome, fitted, size, left_out = _retrieval(contender.of_seed(seed), data, settings, seed, progress)
+        said, fitted, size, left_out = _retrieval(contender.of_seed(seed), data, settings, seed, progress)
     else:
-        outcome, fitted, size, left_out = _decisions(contender, data, settings, seed, progress)
-    scored = score(outcome, data)
+        said, fitted, size, left_out = _decisions(contender, data, settings, seed, progress)
+    scored = score(said, data)
     return replace(
         scored,
         counted={**scored.counted, **left_out},
@@ -126,9 +130,7 @@ def method_of(data: TaskData, settings: EvaluateSettings) -> str:
     return "finetune" if settings.method == "finetune" and data.counts["train"] else VECTORS
 
 
-def _retrieval(
-    encoder: Encoder, data: TaskData, settings: EvaluateSettings, seed: int, progress: Progress
-) -> tuple[Outcome, Fit, int, dict[str, int]]:
+def _retrieval(encoder: Encoder, data: TaskData, settings: EvaluateSettings, seed: int, progress: Progress) -> _Done:
     fitted, size = Fit([], 0.0, {}), 0
     if method_of(data, settings) == "finetune":
         if settings.finetune.max_tokens is not None:
@@ -139,12 +141,11 @@ def _retrieval(
         train = replace(data.splits.train, questions={one.id: one.text for one in chosen})
         encoder, fitted = train_vectors(encoder, train, data.splits.dev, data.card.metric, settings.finetune, seed, progress)
         size = len(chosen)
-    return rank(encoder, data.splits.test, progress), fitted, size, {}
+    ranked = rank(encoder, data.splits.test, progress)
+    return lambda _: ranked, fitted, size, {}
 
 
-def _decisions(
-    contender: Contender, data: TaskData, settings: EvaluateSettings, seed: int, progress: Progress
-) -> tuple[Outcome, Fit, int, dict[str, int]]:
+def _decisions(contender: Contender, data: TaskData, settings: EvaluateSettings, seed: int, progress: Progress) -> _Done:
     splits, encoder = data.splits, contender.of_seed(seed)
     chosen = _some(splits.train, settings.train_share, seed)
     limit = encoder.model.config.max_position_embeddings
@@ -161,8 +162,8 @@ def _decisions(
         of_train, of_dev = (found[0], parts[0].examples), (found[1], parts[1].examples)
         fitted = probe.train(problem, of_train, of_dev, data.card.metric, settings.probe, seed, progress)
         scores = probe.predict(found[2])
-    outcome = problem.outcome(splits.test, scores, data.card.metric)
-    return outcome, fitted, len(chosen), {"span that no tags can say": lost} if lost else {}
+    left_out = {"span that no tags can say": lost} if lost else {}
+    return lambda metric: problem.outcome(splits.test, scores, metric), fitted, len(chosen), left_out
 
 
 def _states(
@@ -171,7 +172,7 @@ def _states(
     """Those of a part; of an encoder that is the same for every seed they are computed once, where the part has a `name`."""
     if not contender.is_fixed or not name:
         return features(encoder.states, part.pieces, problem.pooled, progress)
-    key = (f"{data.card.name} {data.checksum}", name)
+    key = (f"{data.card.name} {data.checksum} {problem.max_tokens}", name)
     if key not in contender.known:
         for other in [known for known in contender.known if known[0] != key[0]]:
             del contender.known[other]

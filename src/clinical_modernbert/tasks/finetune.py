@@ -11,7 +11,7 @@ import jinja2
 import torch
 
 from clinical_modernbert import __version__, atomic
-from clinical_modernbert.errors import ConfigError
+from clinical_modernbert.errors import ConfigError, DataError
 from clinical_modernbert.inference import Encoder, TaskEncoder
 from clinical_modernbert.inference.task_encoder import FIGURES
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
@@ -103,7 +103,7 @@ def finetune(
 
     Raises:
         ConfigError: `output` exists, or the model is no ModernBERT.
-        DataError: see `user_data.read`.
+        DataError: see `user_data.read`; or there is nothing to find in the dev or the test part, so that every model has the same figure.
     """
     settings = settings or UserSettings()
     refuse_existing(output, overwrite)
@@ -114,6 +114,9 @@ def finetune(
     splits, metric = found.splits, _METRICS[kind]
     limit = encoder.model.config.max_position_embeddings
     problem = problem_of(kind, (), splits.train, encoder.tokenizer, min(settings.training.max_tokens or limit, limit))
+    for name, part in (("dev", splits.dev), ("test", splits.test)):
+        if not _tells_models_apart(kind, part):
+            raise DataError(f"nothing to find in the {len(part)} examples of the {name} part ({data}). Give more, or parts as folders.")
     task = TaskModel.with_seed(encoder.model, problem.num_outputs, settings.training.dropout, seed)
     parts = [Encoded.of(problem, part) for part in (splits.train, splits.dev, splits.test)]
     fitted = train(task, problem, parts[0], parts[1], metric, settings.training, seed, progress)
@@ -139,6 +142,13 @@ def finetune(
         atomic.write_json(aside / FIGURES, about)
         atomic.write_text(aside / "README.md", _card(about))
     return done
+
+
+def _tells_models_apart(kind: Kind, part: Sequence[Any]) -> bool:
+    """Whether a part has a span, a label, or two numbers; F1 and correlations are 0 without, whatever the model says."""
+    if kind == "regression":
+        return len({example.value for example in part}) > 1
+    return any(example.spans if kind == "ner" else example.labels for example in part)
 
 
 def _scored(

@@ -270,6 +270,12 @@ OUTCOMES: Mapping[str, type[Counts] | type[Means] | type[Scores] | type[Values]]
 """Kinds of outcomes by the names that files have them by."""
 
 
+def num_numbers(outcome: Outcome) -> int:
+    """How many numbers it is made of."""
+    values = [value for one in vars(outcome).values() for value in (one.values() if isinstance(one, Mapping) else [one])]
+    return sum(value.size for value in values if isinstance(value, np.ndarray))
+
+
 def to_json(outcome: Outcome) -> dict[str, Any]:
     """The outcome as plain data, to be compared with others later."""
     name = type(outcome).__name__.lower()

@@ -83,7 +83,7 @@ class Tagging(Problem[TaggedText]):
         return spans.tags_for(example.spans, words_of(example), self.tags)[0]
 
     def left_out(self, examples: Sequence[TaggedText]) -> int:
-        """How many spans of them no tags can say: those that overlap an earlier one, and those without a word."""
+        """How many spans of them no tags can say: see `spans.tags_for`; labels that the training part lacks have no tag."""
         return sum(spans.tags_for(example.spans, words_of(example), self.tags)[1] for example in examples)
 
     def loss(self, scores_NO: Tensor, targets_N: Tensor) -> Tensor:

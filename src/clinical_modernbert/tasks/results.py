@@ -7,7 +7,7 @@ import json
 import platform
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from pydantic import TypeAdapter
 from clinical_modernbert import __version__, atomic
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.tasks import catalogue
-from clinical_modernbert.tasks.metrics import Counts, Outcome, from_json, to_json
+from clinical_modernbert.tasks.card import Metric
+from clinical_modernbert.tasks.metrics import Counts, Outcome, from_json, num_numbers, to_json
 from clinical_modernbert.tasks.significance import Comparison, compare, interval
 
 FORMAT_VERSION = 1
@@ -73,25 +74,25 @@ class Result:
         return _path(folder, self.model, self.task, self.method, self.train_share, self.seed)
 
 
-def score(outcome: Outcome, data: catalogue.TaskData) -> Result:
-    """The figures of an outcome, without what is known of the model."""
+def score(outcome_for: Callable[[Metric], Outcome], data: catalogue.TaskData) -> Result:
+    """The figures of what a model said, of which `outcome_for` makes what a metric needs; without what is known of the model."""
     card = data.card
     metric = card.metric
+    outcome = outcome_for(metric)
     value = float(outcome.figure(metric))
     low, high = interval(outcome, metric)
-    plain = to_json(outcome)
     return Result(
         task=card.name,
         metric=metric,
         value=value,
         low=low,
         high=high,
-        further={name: float(outcome.figure(name)) for name in card.further_metrics},
+        further={name: float(outcome_for(name).figure(name)) for name in card.further_metrics},
         by_label=outcome.by_label() if isinstance(outcome, Counts) else {},
         checksum=data.checksum,
         examples=data.counts,
         counted={reason: count for reason, count in data.splits.counted.items() if count},
-        outcome=plain if _numbers(plain) <= MAX_NUMBERS else None,
+        outcome=to_json(outcome) if num_numbers(outcome) <= MAX_NUMBERS else None,
         versions={"clinical-modernbert": __version__, "torch": torch.__version__, "python": platform.python_version()},
     )
 
@@ -165,6 +166,16 @@ class Row:
     source: str = ""
 
 
+def percent(share: float) -> str:
+    """A share of the training part, for people to read.
+
+    Example:
+        >>> percent(0.001)
+        '0.1%'
+    """
+    return f"{100 * share:g}%"
+
+
 def rows(results: Sequence[Result], published: bool = True) -> list[Row]:
     """The lines of a table, task by task, the best first; with the published figures of the tasks that occur.
 
@@ -226,14 +237,10 @@ def compared(results: Sequence[Result], one: str, other: str) -> list[Compared]:
         if any(result.outcome is None for result in some):
             raise DataError(f"outcomes of {task} were too large to be kept by document. Compare the models by their seeds in the table.")
         ones, others = ([from_json(result.outcome) for result in models[model] if result.outcome] for model in (one, other))
+        if len({outcome.num_documents for outcome in (*ones, *others)}) > 1:
+            raise DataError(f"results of {task} are of different documents, as another version read the files otherwise. Evaluate again.")
         metric: Any = some[0].metric
         found.append(Compared(task, metric, method, share, one, other, compare(ones, others, metric)))
     if not found:
         raise DataError(f"no task has results of both {one!a} and {other!a}. There are {', '.join(sorted({r.model for r in results}))}.")
     return found
-
-
-def _numbers(plain: Any) -> int:
-    if isinstance(plain, dict):
-        return sum(map(_numbers, plain.values()))
-    return sum(map(_numbers, plain)) if isinstance(plain, list) else 1

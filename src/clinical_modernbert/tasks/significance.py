@@ -36,7 +36,8 @@ def interval(outcome: Outcome, metric: Metric) -> tuple[float, float]:
 def compare(ones: Sequence[Outcome], others: Sequence[Outcome], metric: Metric) -> Comparison:
     """Paired bootstrap over documents (Koehn 2004): both models answer for the same draws, each with the mean of its seeds.
 
-    The p-value is twice the share of draws on the other side of 0, one added so that it is never 0.
+    The p-value is twice the share of draws on the other side of 0, one added so that it is never 0. Draws without a figure are left out,
+    such as those of AUROC in which all documents have one label.
     """
     weights = draws(ones[0].num_documents)
 
@@ -44,7 +45,8 @@ def compare(ones: Sequence[Outcome], others: Sequence[Outcome], metric: Metric) 
         return np.asarray(np.mean([outcome.figure(metric, weights) for outcome in outcomes], axis=0))
 
     differences = mean(ones, weights) - mean(others, weights)
-    low, high = np.nanquantile(differences, [0.025, 0.975])
+    differences = differences[~np.isnan(differences)]
+    low, high = np.quantile(differences, [0.025, 0.975])
     beyond = min((differences <= 0).sum(), (differences >= 0).sum())
     difference = float(mean(ones, None) - mean(others, None))
-    return Comparison(difference, float(low), float(high), float(min(1.0, 2 * (beyond + 1) / (NUM_DRAWS + 1))))
+    return Comparison(difference, float(low), float(high), float(min(1.0, 2 * (beyond + 1) / (len(differences) + 1))))

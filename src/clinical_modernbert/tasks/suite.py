@@ -118,13 +118,12 @@ def evaluate_all(
             same = contender.is_fixed and method_of(data, settings) == VECTORS
             for seed in range(1 if same else seeds):
                 known = None if overwrite or output is None else _known(output, contender, data, settings, seed)
-                if known is None:
-                    known = evaluate(contender, data, settings, seed, progress)
-                    if corpus is not None:
-                        known = replace(known, contamination=contamination(data.card, corpus))
-                    if output is not None:
-                        results.write(known, output)
-                found.append(known)
+                result = known or evaluate(contender, data, settings, seed, progress)
+                if corpus is not None:
+                    result = replace(result, contamination=contamination(data.card, corpus))
+                if output is not None and result != known:
+                    results.write(result, output)
+                found.append(result)
     return Results(found)
 
 

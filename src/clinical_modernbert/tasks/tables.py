@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from clinical_modernbert.export.page import axes, environment, svg
 from clinical_modernbert.tasks import catalogue
-from clinical_modernbert.tasks.results import PUBLISHED, Row
+from clinical_modernbert.tasks.results import PUBLISHED, Row, percent
 
 _HEAD = ("task", "metric", "model", "method", "train", "seeds", "mean", "spread", "95% of documents", "source")
 
@@ -50,7 +50,7 @@ def page(rows: Sequence[Row]) -> str:
                 "curve": _curve(lines),
             }
         )
-    return environment(__package__).get_template("results.html.jinja").render(tasks=tasks) + "\n"
+    return environment(__package__).get_template("results.html.jinja").render(tasks=tasks, percent=percent) + "\n"
 
 
 FORMATS: Mapping[str, Callable[[Sequence[Row]], str]] = {"md": markdown, "csv": comma_separated, "json": as_json, "html": page}
@@ -60,7 +60,7 @@ def _cells(row: Row) -> list[str]:
     spread = "" if row.spread is None else f"{row.spread:.4f}"
     interval = "" if row.low is None else f"{row.low:.3f} to {row.high:.3f}"
     return [
-        *(row.task, row.metric, row.model, row.method, f"{row.train_share:.0%}", str(row.seeds or "")),
+        *(row.task, row.metric, row.model, row.method, percent(row.train_share), str(row.seeds or "")),
         *(f"{row.mean:.4f}", spread, interval, row.source),
     ]
 
@@ -75,7 +75,7 @@ def _picture(rows: Sequence[Row]) -> Markup:
             plot.plot([row.low, row.high], [place, place], color="#1f6f8b", alpha=0.4, linewidth=5, solid_capstyle="butt")
         plot.plot(row.mean, place, "o", color="#1f6f8b" if measured else "#5d6b7a", fillstyle="full" if measured else "none")
     share = {row.train_share for row in rows} != {1.0}
-    plot.set_yticks(range(len(rows)), [f"{row.model}, {row.method}" + (f", {row.train_share:.0%}" if share else "") for row in rows])
+    plot.set_yticks(range(len(rows)), [f"{row.model}, {row.method}" + (f", {percent(row.train_share)}" if share else "") for row in rows])
     plot.set_ylim(len(rows) - 0.5, -0.5)
     return svg(drawn)
 
@@ -95,7 +95,7 @@ def _curve(rows: Sequence[Row]) -> Markup | None:
         plot.errorbar(shares, means, yerr=spreads, marker="o", markersize=4, capsize=3, linewidth=1.4, label=name)
     plot.set_xscale("log")
     known = sorted({row.train_share for row in rows})
-    plot.set_xticks(known, [f"{share:.3g}" if share < 0.01 else f"{share:.0%}" for share in known])
+    plot.set_xticks(known, list(map(percent, known)))
     plot.minorticks_off()
     plot.legend(frameon=False, fontsize=8)
     return svg(drawn)

@@ -138,6 +138,7 @@ def fit(
 
     def train_with(peak_lr: float) -> list[Epoch]:
         optimizer = torch.optim.AdamW(groups, lr=peak_lr, betas=(0.9, 0.999), eps=1e-8, fused=True)
+        optimizer.zero_grad()  # a rate that broke the weights has left its gradients
         rng, step = np.random.default_rng(seed), itertools.count()
 
         def epoch() -> Epoch:

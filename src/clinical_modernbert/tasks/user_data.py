@@ -84,12 +84,28 @@ def read(path: Path, kind: Kind, format: Format | None, columns: Columns) -> Use
         train = examples(places["train"])
         train, dev = (train, examples(places["dev"])) if "dev" in places else set_aside(train)
         parts, came_divided = (train, dev, examples(places["test"])), True
+        others = (place for place in path.iterdir() if place not in places.values() and not place.name.startswith("."))
+        counted["file or folder beside the parts, not read"] = sum(1 for _ in others)
     else:
         parts, came_divided = own_parts(examples(path)), False
     if not all(parts):
         sizes = ", ".join(f"{len(part)}" for part in parts)
         raise DataError(f"too few documents to hold some out ({sizes} in train, dev and test; {path}). Give more, or parts as folders.")
+    counted.update(_known_already((*parts[0], *parts[1]), parts[2]))
     return UserData(Splits(*parts, counted), came_divided)
+
+
+def _known_already(others: Sequence[Any], test: Sequence[Any]) -> dict[str, int]:
+    """How many examples of the test part a model may have seen, by what they have in common with those of the `others`."""
+    texts, groups = {_content(example) for example in others}, {example.group for example in others} - {""}
+    return {
+        "text of the test part that another part has, too": sum(_content(example) in texts for example in test),
+        "text of the test part whose patient is in another part, too": sum(example.group in groups for example in test),
+    }
+
+
+def _content(example: TaggedText | LabelledText) -> tuple[str, str | None]:
+    return example.text, example.second if isinstance(example, LabelledText) else None
 
 
 def _place(path: Path, names: Sequence[str], format: str) -> Path | None:
@@ -113,7 +129,10 @@ def _recognise(path: Path, kind: Kind) -> str:
 
 def _annotated(place: Path, format: str, counted: Counter[str]) -> list[TaggedText]:
     refusals: list[formats.Refusal] = []
-    found = tagged(formats.open(place, None if format == "i2b2" else format, refusals.append), counted)
+    name = formats.detect(place) if format == "i2b2" else format
+    if not name.startswith(format):
+        raise ConfigError(f"files of {name} and not of {format} ({place}). Give another --format, or none.")
+    found = tagged(formats.open(place, name, refusals.append), counted)
     if refusals and not any(example.spans for example in found):
         first = refusals[0]
         raise DataError(f"no annotation can be read, the first as {first.reason} ({first.path}, {first.where}). Correct them.")
@@ -148,18 +167,21 @@ def _example(row: Mapping[str, Any], name: str, where: str, kind: Kind, columns:
     empty = [column for column in needed if not _cell(row, column).strip()]
     if empty:
         raise DataError(f"nothing in {' and '.join(empty)} ({where}). Correct the file.")
-    if columns.group != Columns().group and columns.group not in row:
-        raise DataError(f"no column {columns.group} ({where}). Correct --set columns.group.")
-    label = row.get(columns.label)
-    if isinstance(label, (dict, list)) and kind != "multilabel":
-        raise DataError(f"several values in {columns.label} ({where}). Give one, or another --task.")
+    for setting, usual in (("group", Columns().group), ("id", Columns().id)):
+        if (column := getattr(columns, setting)) != usual and column not in row:
+            raise DataError(f"no column {column} ({where}). Correct --set columns.{setting}.")
+    label = row[columns.label]
+    parts = label if kind == "multilabel" and isinstance(label, list) else [label]
+    values = {**{column: [row[column]] for column in needed}, columns.label: parts}
+    if nested := [column for column, some in values.items() if any(isinstance(one, (dict, list)) for one in some)]:
+        raise DataError(f"several values in {' and '.join(nested)} ({where}). Give one, or another --task.")
     labels: tuple[str, ...] = (str(label).strip(),)
     value = None
     if kind == "regression":
         labels, value = (), _number(label, columns.label, where)
     elif kind == "multilabel":
-        parts = label if isinstance(label, list) else str(label or "").split(columns.separator)
-        labels = tuple(part for part in (str(part).strip() for part in parts) if part)
+        parts = parts if isinstance(label, list) else _cell(row, columns.label).split(columns.separator)
+        labels = tuple(str(part).strip() for part in parts if part is not None and str(part).strip())
     if any(len(one) > _LONGEST_LABEL for one in labels):
         raise DataError(f"a label of more than {_LONGEST_LABEL} characters in {columns.label} ({where}). Is it the column of the labels?")
     second = str(row[columns.second]) if kind == "pairs" else None
