@@ -15,7 +15,7 @@ from clinical_modernbert.analysis.bias import templates as templates_module
 from clinical_modernbert.analysis.bias.associations import Spread, associations, comparisons, size
 from clinical_modernbert.analysis.bias.flips import by_mention, by_statement, open_task
 from clinical_modernbert.analysis.bias.scoring import fill, questions, score
-from clinical_modernbert.analysis.bias.section import _sizes_by_chance
+from clinical_modernbert.analysis.bias.section import _sizes_by_chance, _untrained
 from clinical_modernbert.analysis.bias.templates import Templates
 from clinical_modernbert.analysis.bias.vectors import EffectSize, association_test, effect_sizes
 from clinical_modernbert.analysis.statistics import false_discovery
@@ -204,6 +204,14 @@ def test_an_association_of_one_sentence_alone_is_not_told_from_nothing():
         assert angry.comparison == comparison
         assert angry.estimate.value == pytest.approx(1, abs=0.1)
         assert angry.is_found == expected
+
+
+def test_every_attribute_of_untrained_models_is_told():
+    rng = np.random.default_rng(0)
+    seeds = [associations(TEMPLATES, {"sex": [*rng.normal(size=(2, 4, 9, 6))]}) for _ in range(2)]
+    (told,) = _untrained(seeds).values()
+    sizes = {one.attribute: abs(one.estimate.value) / 2 + abs(other.estimate.value) / 2 for one, other in zip(*seeds, strict=True)}
+    assert {name: found["size"] for name, found in told["attributes"].items()} == pytest.approx(sizes, abs=1e-4)
 
 
 def test_every_contrast_of_untrained_models_is_told():

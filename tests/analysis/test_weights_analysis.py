@@ -13,7 +13,7 @@ from clinical_modernbert.analysis.subject import Subject
 from clinical_modernbert.analysis.weights import matrices, measures, similarity
 from clinical_modernbert.analysis.weights.attention import attended, attended_distance, entropy, head_similarity, relative_entropy
 from clinical_modernbert.analysis.weights.material import gather
-from clinical_modernbert.analysis.weights.section import about, rank_finding
+from clinical_modernbert.analysis.weights.section import about, drift_finding, rank_finding
 from clinical_modernbert.analysis.weights.words import Words, clinical_words, drift, single_tokens
 from clinical_modernbert.cli.main import main
 from clinical_modernbert.inference import Encoder
@@ -159,6 +159,10 @@ def test_common_words_are_reviewed_once_and_none_of_them_is_clinical():
     assert len(words) > 100
     assert len(set(words) - set(clinical_words(["Pain in the left kidney", "the pain since years"]))) == len(set(words))
     assert clinical_words(["Pain in the left kidney", "Pain since years", "Kidney 3"])[:2] == ["kidney", "pain"]
+
+
+def test_a_vocabulary_without_whole_words_is_said_to_have_too_few():
+    assert "fewer than 20 are single tokens" in drift_finding({}, None).reading
 
 
 def test_drift_is_found_where_it_was_planted_and_not_between_random_starts(encoder):

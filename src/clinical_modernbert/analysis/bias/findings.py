@@ -19,11 +19,6 @@ Restarts = Sequence[Sequence[Association]]
 """The same of untrained models, one for each seed."""
 
 
-def minus(one: Estimate, other: Estimate) -> Estimate:
-    """The difference, draw by draw."""
-    return Estimate(one.value - other.value, one.draws - other.draws)
-
-
 def of(found: Sequence[Association], comparison: Comparison, *, controls: bool | None = None) -> list[Association]:
     """Those of one comparison; with `controls`, only the controls, or only the others."""
     return [one for one in found if one.comparison == comparison and controls in (None, one.is_control)]
@@ -50,7 +45,7 @@ def overview(found: Found, untrained: Restarts, comparisons: Sequence[Comparison
     )
     for name in (name for name in found if name != MODEL):
         both = [average(sizes[which]) for which in (MODEL, name)]
-        verdict = _told(minus(*both), "stronger", "weaker")
+        verdict = _told(both[0].minus(both[1]), "stronger", "weaker")
         reading += f" On the whole they are {verdict} than in {name}: {both[0].value:.3f} and {both[1].value:.3f} nats."
     note = "Root of the mean square association over the attributes, in nats, less what noise gives; below 0: no more than noise."
     plot = Plot("bias-overview", figures.sizes([one.name for one in comparisons], {**sizes, UNTRAINED: chance}))
@@ -68,7 +63,7 @@ def of_dimension(dimension: GroupDimension, found: Found, untrained: Restarts, c
             beside = [of(found[name], comparison)[number].estimate for name in others]
             chance = float(np.mean([abs(of(some, comparison)[number].estimate.value) for some in untrained]))
             label = f"{one.attribute} (control)" if one.is_control else one.attribute
-            change = [minus(one.estimate, beside[0])] if beside else []
+            change = [one.estimate.minus(beside[0])] if beside else []
             rows.append([label, one.estimate, round(one.q, 3), chance, *beside, *change])
         change_head = [f"{MODEL} less {others[0]}"] if others else []
         head = [f"{comparison.names[0]} (+) or {comparison.names[1]} (-)", MODEL, "q", f"{UNTRAINED}, size", *others, *change_head]
@@ -131,7 +126,7 @@ def of_task(task: Task, by_mention: Sequence[Flips], by_statement: Sequence[Flip
             tables.append(Table([title, "texts", "flips", "control", f"{task.metric}, first", "second", "gap"], rows))
     note = "Flips: share of the answers that only one form of a text gets. Control: words that mean the same, or two terms of one group."
     tables[-1] = Table(tables[-1].head, tables[-1].rows, note)
-    more = [one.name for one in told if one.control is not None and minus(one.rate, one.control).interval[0] > 0]
+    more = [one.name for one in told if one.control is not None and one.rate.minus(one.control).interval[0] > 0]
     gaps = [one for one in told if one.gap.interval[0] > 0 or one.gap.interval[1] < 0]
     highest = max(told, key=lambda one: one.rate.value, default=None)
     flips = f"more often than the control for {', '.join(more)}" if more else "for no group told from the control"

@@ -14,7 +14,7 @@ from clinical_modernbert.analysis.weights import figures, measures
 from clinical_modernbert.analysis.weights.material import Material, gather
 from clinical_modernbert.analysis.weights.matrices import MATRICES
 from clinical_modernbert.analysis.weights.measures import Geometry, Matrices, core
-from clinical_modernbert.analysis.weights.words import Drift
+from clinical_modernbert.analysis.weights.words import FEWEST_WORDS, Drift
 from clinical_modernbert.progress import Progress
 
 Floats = npt.NDArray[np.float64]
@@ -48,7 +48,7 @@ def weights(subject: Subject, progress: Progress) -> Section:
             angle_finding(matrices, is_global, material),
             rank_finding(matrices, is_global),
             *(attention_finding(attention, name, is_global) for name in SHOWN if name in attention[MODEL]),
-            *([drift_finding(drift, material)] if drift else []),
+            drift_finding(drift, material),
             within_finding(geometry),
             between_finding(geometry),
         ],
@@ -217,6 +217,9 @@ def _mean(estimates: Sequence[Estimate], chosen: Sequence[int]) -> float:
 
 def drift_finding(drift: Mapping[str, Drift], material: Material) -> Finding:
     """Whether the embeddings of clinical words moved more than those of common ones."""
+    title = "Drift of the embeddings of clinical and common words"
+    if not drift:
+        return Finding(title, f"Of one kind of words fewer than {FEWEST_WORDS} are single tokens of this tokenizer: too few to tell.")
     one = drift[MODEL]
     low, high = one.difference.interval
     verdict = "more than" if low > 0 else "less than" if high < 0 else "no farther or less far, as far as can be told, than"
@@ -239,7 +242,6 @@ def drift_finding(drift: Mapping[str, Drift], material: Material) -> Finding:
         "words, all single tokens of this tokenizer. Relative distance of a word's embedding from its start."
     )
     drawn = figures.shares_below(f"Embeddings: distance from {material.start_name}", "relative distance", curves)
-    title = "Drift of the embeddings of clinical and common words"
     return Finding(title, reading, [Table(["", "clinical", "common", "difference"], rows, note)], [Plot("weights-drift", drawn)])
 
 
