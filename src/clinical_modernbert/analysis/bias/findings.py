@@ -1,6 +1,7 @@
 """Associations, effect sizes and flips of several models -> findings, each with a sentence made from its numbers."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from clinical_modernbert.analysis.bias import figures
 from clinical_modernbert.analysis.bias.associations import LEVEL, Association, Comparison, size
 from clinical_modernbert.analysis.bias.flips import CONTROL, Flips, Task
 from clinical_modernbert.analysis.bias.templates import GroupDimension
-from clinical_modernbert.analysis.bias.vectors import EffectSize
+from clinical_modernbert.analysis.bias.vectors import EffectSize, smallest_p
 from clinical_modernbert.analysis.section import Cell, Finding, Plot, Table
 from clinical_modernbert.analysis.statistics import Estimate, average
 from clinical_modernbert.analysis.subject import BAG, MODEL, UNTRAINED
@@ -107,9 +108,11 @@ def of_vectors(found: Mapping[str, Sequence[EffectSize]], untrained: Sequence[Se
         f"{len(flagged)} of {len(found[MODEL])} effect sizes are told from 0 after correction, in untrained models {share:.1f}; "
         f"their mean size is {sizes[MODEL]:.2f}, in untrained models {float(chance.mean()):.2f} and in {BAG} {sizes[BAG]:.2f}."
     )
+    least = min(smallest_p(len(one.comparison.dimension.groups[0].terms)) for one in found[MODEL])
     note = (
         "Above 0: the first group is nearer to the first attributes. In brackets the mean size in untrained models; * told from 0 after "
-        "correction, two-sided p by permutation of terms."
+        f"correction, two-sided p by permutation of terms. With so few terms no p is below {least:.2g}: none of these is told unless "
+        f"{ceil(least * len(found[MODEL]) / LEVEL)} are."
     )
     shown = [f"{one.comparison.name}: {one.contrast}" for one in found[MODEL]]
     values = {name: [one.value for one in some] for name, some in found.items()}
