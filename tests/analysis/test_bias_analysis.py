@@ -13,12 +13,14 @@ import yaml
 
 from clinical_modernbert.analysis.bias import templates as templates_module
 from clinical_modernbert.analysis.bias.associations import Spread, associations, comparisons, size
+from clinical_modernbert.analysis.bias.findings import of_vectors
 from clinical_modernbert.analysis.bias.flips import by_mention, by_statement, open_task
 from clinical_modernbert.analysis.bias.scoring import fill, questions, score
-from clinical_modernbert.analysis.bias.section import _sizes_by_chance
+from clinical_modernbert.analysis.bias.section import _sizes_by_chance, _untrained
 from clinical_modernbert.analysis.bias.templates import Templates
-from clinical_modernbert.analysis.bias.vectors import EffectSize, association_test, effect_sizes
+from clinical_modernbert.analysis.bias.vectors import EffectSize, association_test, effect_sizes, smallest_p
 from clinical_modernbert.analysis.statistics import false_discovery
+from clinical_modernbert.analysis.subject import BAG, MODEL
 from clinical_modernbert.batching import PackedBatch
 from clinical_modernbert.cli.main import main
 from clinical_modernbert.corpus import CorpusSettings, build_corpus
@@ -206,6 +208,14 @@ def test_an_association_of_one_sentence_alone_is_not_told_from_nothing():
         assert angry.is_found == expected
 
 
+def test_every_attribute_of_untrained_models_is_told():
+    rng = np.random.default_rng(0)
+    seeds = [associations(TEMPLATES, {"sex": [*rng.normal(size=(2, 4, 9, 6))]}) for _ in range(2)]
+    (told,) = _untrained(seeds).values()
+    sizes = {one.attribute: abs(one.estimate.value) / 2 + abs(other.estimate.value) / 2 for one, other in zip(*seeds, strict=True)}
+    assert {name: found["size"] for name, found in told["attributes"].items()} == pytest.approx(sizes, abs=1e-4)
+
+
 def test_every_contrast_of_untrained_models_is_told():
     (comparison,) = comparisons(TEMPLATES)
     seeds = [[EffectSize(comparison, name, sign * value, 1.0) for name, value in (("a", 0.5), ("b", 1.0))] for sign in (1, -1)]
@@ -265,6 +275,14 @@ def test_effect_sizes_are_those_of_the_definition():
     assert value == pytest.approx((np.mean(of_x) - np.mean(of_y)) / np.std([*of_x, *of_y], ddof=1))
     assert 2 / 70 <= p <= 1
     assert association_test(y, x, a, b) == (pytest.approx(-value), pytest.approx(p))
+
+
+def test_the_report_says_what_its_few_terms_can_tell():
+    x, y = np.eye(8)[:4], np.eye(8)[4:]
+    assert association_test(x, y, x, y)[1] == pytest.approx(smallest_p(4)) == pytest.approx(2 / 70)
+    found = [EffectSize(comparisons(TEMPLATES)[0], str(number), 0.5, 1.0) for number in range(10)]
+    (table,) = of_vectors({MODEL: found, BAG: found}, [found]).tables
+    assert "no p is below 0.029: none of these is told unless 6 are" in table.note
 
 
 def test_vectors_that_know_the_group_of_an_attribute_have_a_large_effect():

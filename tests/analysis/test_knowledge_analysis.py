@@ -10,10 +10,10 @@ import pytest
 from clinical_modernbert.analysis.cloze import Contender
 from clinical_modernbert.analysis.common_words import common_words
 from clinical_modernbert.analysis.knowledge import answers, questions, word_ranks, words
-from clinical_modernbert.analysis.knowledge.measure import Measured, probe
+from clinical_modernbert.analysis.knowledge.measure import Measured, hidden_words, probe
 from clinical_modernbert.analysis.knowledge.section import knowledge_section
 from clinical_modernbert.analysis.statistics import draw
-from clinical_modernbert.analysis.subject import MODEL, UNTRAINED
+from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, Sampled
 from clinical_modernbert.cli.main import main
 from clinical_modernbert.sources import HpoTerms
 from clinical_modernbert.tasks.code_tables import CodeTable, Concept, read_tables
@@ -107,6 +107,16 @@ def test_a_model_that_knows_is_right_and_neither_shuffled_questions_nor_answers_
         assert figures["likeliest"]["mrr"].value == 1
         assert figures["shuffled"]["first"].interval[1] < 0.35
         assert figures["bare"]["first"].value == pytest.approx(questions.CHANCE)
+
+
+def test_a_corpus_of_few_words_has_none_to_rank_hidden_ones_among(tokenizer):
+    class Few:
+        seed = 0
+
+        def documents(self, split: str, number: int, min_characters: int = 0) -> list[Sampled]:
+            return [Sampled(f"{split}{i}", "the pain of skin and bone with heart and lung " * 20, "s", None) for i in range(30)]
+
+    assert hidden_words(Few(), ["skin", "bone"], 60, [contender(ignoring(tokenizer), tokenizer)]) is None
 
 
 def test_a_model_that_ignores_the_question_is_at_chance(table, tokenizer):

@@ -13,7 +13,7 @@ from clinical_modernbert.analysis import SECTIONS, Finding, Section, Subject, ru
 from clinical_modernbert.analysis.languages.answers import Findings, Group, fertility, parallel
 from clinical_modernbert.analysis.languages.hiding import PASSES, has_words, hide, words
 from clinical_modernbert.analysis.languages.loss import masked_bits, unigram_bits
-from clinical_modernbert.analysis.languages.material import Text, cut, in_languages
+from clinical_modernbert.analysis.languages.material import Text, by_name, cut, in_languages
 from clinical_modernbert.analysis.languages.section import forgetting_reading
 from clinical_modernbert.cli.main import main
 from clinical_modernbert.corpus import CorpusSettings, build_corpus
@@ -230,6 +230,14 @@ def test_abstracts_come_without_titles_and_say_whether_they_were_trained_on(pubm
     assert {one.trained for one in from_xml["deu"]} == {None}
     held_out = sum(not one.trained for texts in from_corpus.values() for one in texts)
     assert 0 < held_out <= corpus.manifest.documents("validation")
+
+
+def test_a_corpus_that_holds_nothing_out_has_no_text_of_that_name(tmp_path):
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps({"text": f"{text} {i}"}) + "\n" for i, text in enumerate(ENGLISH_WORDS)))
+    source = Files(tmp_path / "some.jsonl", access="open")
+    build_corpus(CorpusSettings(sources=[source], near_duplicates=None, quality=None, validation_fraction=0), tmp_path / "c")
+    found = by_name(Subject(tmp_path, corpus=tmp_path / "c", texts={"some": tmp_path / "some.jsonl"}), 100)
+    assert set(found) == {"some"}
 
 
 def test_one_long_file_is_as_many_documents_as_pieces(english, tmp_path):

@@ -158,6 +158,17 @@ def test_own_conditions_are_found_in_scores_that_know_them_and_not_in_noise():
     assert known["all"].shuffled.value == pytest.approx(0.5, abs=0.05)
 
 
+def test_shuffles_that_change_nothing_reach_the_value():
+    rng = np.random.default_rng(0)
+    for number in range(9, 30):
+        named = persons.Persons({f"n{i}": frozenset("a" if i else "b") for i in range(number)}, list("abcdefgh"), ["all"] * number)
+        scores = rng.normal(size=(number, 8))
+        scores[0, 1] = 9
+        assert (
+            persons.preferences(scores, named)["all"].p_value > 0.5 / number
+        )  # in one of `number` shuffles the only other one stays where it is
+
+
 def test_how_common_a_condition_is_tells_nothing():
     rng = np.random.default_rng(0)
     conditions = [f"c{i}" for i in range(8)]
@@ -174,7 +185,12 @@ def test_persons_are_read_and_mistakes_are_one_line(tmp_path):
     named = persons.read_persons(file)
     assert named.conditions == {"Ada Xa": {"gout", "acne"}, "Bo Yo": {"asthma"}}
     assert named.asked == ["acne", "asthma", "gout"]
-    for text, said in (("a,b\n1,2\n", "line 2"), ("name,condition\nAda,gout\n", "1 persons"), ("name,condition\nAda\n", "line 2")):
+    alike = ("Ada,gout", "Ada,gout\nBo,gout", "Ada,gout; acne\nBo,acne\nBo,gout")
+    for text, said in (
+        ("a,b\n1,2\n", "line 2"),
+        ("name,condition\nAda\n", "line 2"),
+        *((f"name,condition\n{rows}\n", "different") for rows in alike),
+    ):
         file.write_text(text)
         with pytest.raises(DataError, match=said) as error:
             persons.read_persons(file)
@@ -190,6 +206,15 @@ def test_the_true_positive_rate_is_that_of_scikit_learn():
     assert one.hits.interval[0] <= one.hits.value <= one.hits.interval[1]
     assert np.allclose(one.curve()[0], alarms)
     assert np.allclose(one.curve()[1], hits)
+
+
+@pytest.mark.parametrize("number", [10, 99, 250])
+def test_few_held_out_documents_raise_the_true_positive_rate_of_chance(number):
+    rng = np.random.default_rng(0)
+    ones = np.ones(number)
+    rates = [membership.hit_rate(*rng.normal(size=(2, number)), ones, ones) for _ in range(2000)]
+    one = membership.attack(*rng.normal(size=(2, number)), *([str(i) for i in range(number)] for _ in range(2)))
+    assert one.hits_by_chance == pytest.approx(np.mean(rates), rel=0.1)
 
 
 def test_documents_of_a_patient_are_drawn_together_and_told_together():
@@ -225,6 +250,13 @@ def test_members_are_told_by_a_model_that_knows_them_by_heart(clean, tokenizer, 
     assert attacks[membership.UNTRAINED].auc.interval[0] < 0.5 < attacks[membership.UNTRAINED].auc.interval[1]
 
 
+def test_no_more_is_asked_of_a_document_than_every_model_takes(with_canaries):
+    encoder = Encoder.from_pretrained(with_canaries, device="cpu")
+    assert membership.longest({"one": encoder}) == 126
+    found = membership.document_losses({"one": encoder}, [f"fever 1{' cough of left knee' * 100}"])
+    assert np.isfinite(found["one"]).all()
+
+
 def test_both_sides_are_of_one_source_and_alike_in_length():
     others = [Sampled(f"o{i}", "x" * (10 * i + 5), "ab"[i % 2], None) for i in range(10)]
     pool = [Sampled(f"m{i}", "x" * (5 * i + 6), "abc"[i % 3], None) for i in range(90)]
@@ -242,6 +274,24 @@ def test_no_held_out_word_tells_the_sides_apart(tmp_path):
     members, others = matched(build_corpus(settings, tmp_path / "corpus"), 100, 0)
     assert len(others) > 20
     assert not any("oedema" in one.text or "swelling" in one.text for one in (*members, *others))
+
+
+def test_swapped_documents_are_on_neither_side(tmp_path):
+    rows = [{"text": f"The {'man' if i % 2 else 'woman'} of note {i} was seen."} for i in range(200)]
+    (tmp_path / "n.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = Files(tmp_path / "n.jsonl", access="open")
+    settings = CorpusSettings(
+        sources=[source],
+        quality=None,
+        near_duplicates=None,
+        validation_fraction=0.3,
+        counterfactuals={"sources": [source.name], "share": 1},
+    )
+    corpus = build_corpus(settings, tmp_path / "corpus")
+    assert sum(frame["id"].str.ends_with("#swapped").sum() for _, frame in corpus.shards("train")) > 100
+    members, others = matched(corpus, 100, 0)
+    assert len(members) == len(others) > 20
+    assert not any(one.id.endswith("#swapped") for one in (*members, *others))
 
 
 def test_a_name_that_one_patient_has_is_a_rare_token(tmp_path):

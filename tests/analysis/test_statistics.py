@@ -6,6 +6,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from clinical_modernbert.analysis.statistics import (
+    Estimate,
     auc,
     average,
     clustered_mean,
@@ -24,6 +25,20 @@ def test_auc_is_that_of_scikit_learn_with_ties():
     truth = np.repeat([1, 0], [80, 50])
     assert found.value == pytest.approx(roc_auc_score(truth, np.concatenate([positive, negative])))
     assert found.interval[0] < found.value < found.interval[1]
+
+
+def test_one_more_seed_is_seldom_told_from_the_mean_of_the_others_and_what_is_far_away_is():
+    rng = np.random.default_rng(0)
+
+    def figure(value: float) -> Estimate:
+        return Estimate(value, value + rng.normal(0, 0.01, 200))
+
+    told = [figure(rng.normal()).against(average([figure(rng.normal()) for _ in range(3)])) for _ in range(400)]
+    assert 0.02 < np.mean(np.abs(told)) < 0.09
+    restarts = average([figure(value) for value in (0.9, 1.0, 1.1)])
+    assert [figure(value).against(restarts) for value in (0.0, 0.95, 2.0)] == [-1, 0, 1]
+    assert [restarts.against(figure(value)) for value in (0.0, 0.95, 2.0)] == [1, 0, -1]
+    assert figure(0.5).against(average([figure(1.0)])) == -1  # one model has no seeds
 
 
 def test_rank_correlation_is_that_of_scipy_with_ties():

@@ -10,10 +10,10 @@ from tiny_encoder import hpo_texts, tiny_encoder
 from clinical_modernbert.analysis.common_words import common_words
 from clinical_modernbert.analysis.statistics import draw
 from clinical_modernbert.analysis.subject import Subject
-from clinical_modernbert.analysis.weights import matrices, similarity
+from clinical_modernbert.analysis.weights import matrices, measures, similarity
 from clinical_modernbert.analysis.weights.attention import attended, attended_distance, entropy, head_similarity, relative_entropy
 from clinical_modernbert.analysis.weights.material import gather
-from clinical_modernbert.analysis.weights.section import about
+from clinical_modernbert.analysis.weights.section import about, drift_finding, rank_finding
 from clinical_modernbert.analysis.weights.words import Words, clinical_words, drift, single_tokens
 from clinical_modernbert.cli.main import main
 from clinical_modernbert.inference import Encoder
@@ -47,6 +47,16 @@ def test_a_matrix_of_rank_one_has_effective_rank_one_and_a_turn_has_full_rank():
     turn = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(0)))[0]
     assert matrices.effective_rank(matrices.decompose(one).values) == pytest.approx(1, abs=1e-4)
     assert matrices.effective_rank(matrices.decompose(turn).values) == pytest.approx(6, abs=1e-4)
+
+
+@pytest.mark.parametrize(("value", "change"), [(0.9, "rose above"), (0.5, "fell below"), (0.713, "is not distinguishable from")])
+def test_an_effective_rank_that_rose_is_not_called_the_same(value, change):
+    ranks, spectra = np.full((2, 7), 0.7), np.ones((2, 7, 32))
+    model = ranks.copy()
+    model[:, 3] = value
+    apart = matrices.Apart(ranks, ranks)
+    found = measures.Matrices(apart, [apart], model, [ranks, ranks + 0.01], spectra, spectra)
+    assert f"The effective rank of the attention out {change} that of random weights" in rank_finding(found, [True, False]).reading
 
 
 def test_principal_angles_are_the_angles_that_were_turned():
@@ -149,6 +159,10 @@ def test_common_words_are_reviewed_once_and_none_of_them_is_clinical():
     assert len(words) > 100
     assert len(set(words) - set(clinical_words(["Pain in the left kidney", "the pain since years"]))) == len(set(words))
     assert clinical_words(["Pain in the left kidney", "Pain since years", "Kidney 3"])[:2] == ["kidney", "pain"]
+
+
+def test_a_vocabulary_without_whole_words_is_said_to_have_too_few():
+    assert "fewer than 20 are single tokens" in drift_finding({}, None).reading
 
 
 def test_drift_is_found_where_it_was_planted_and_not_between_random_starts(encoder):

@@ -101,6 +101,18 @@ def test_no_gradient_in_the_sum_is_longer_than_the_limit(sizes, limit, seed):
             assert torch.allclose(moved, torch.cat([grad.flatten() for grad in grads]), atol=slack + 1e-6)
 
 
+def test_a_gradient_that_is_not_finite_leaves_the_sum_as_it_is():
+    model = nn.Linear(3, 4)
+    total = ClippedSum(model, 10)
+    for value in (float("nan"), float("inf"), 0.1):
+        for parameter in model.parameters():
+            parameter.grad = torch.full_like(parameter, 0.1)
+        model.bias.grad[0] = value
+        total.take()
+        assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(part, torch.full_like(part, 0.1)) for part in total.sums)
+
+
 def test_a_patient_moves_the_sum_of_a_step_by_at_most_the_limit(private_recipe, patients, tmp_path):
     without = notes(tmp_path / "without", [name for name in NUMBERS if name != "p39"])
     assert count_patients(patients) == count_patients(without) + 1  # the last patient: the others keep their numbers, and so their chance

@@ -15,12 +15,21 @@ NUM_DRAWS = 1000
 CONFIDENCE = 0.95
 
 
+_STUDENT = {2: 12.706, 3: 4.303}
+"""Number of seeds -> 97.5% point of Student's distribution with one degree of freedom less."""
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """A figure, and what it would have been on each bootstrap draw."""
+    """A figure, and what it would have been on each bootstrap draw.
+
+    Attributes:
+        seeds: of a mean of several, such as of one figure under different seeds, the figure of each.
+    """
 
     value: float
     draws: Floats
+    seeds: tuple[float, ...] = ()
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -36,10 +45,24 @@ class Estimate:
         """The difference from `other`, draw by draw."""
         return Estimate(self.value - other.value, self.draws - other.draws)
 
+    def against(self, other: "Estimate") -> int:
+        """1 where it is told to be above `other`, -1 where below, 0 where neither.
+
+        Draws leave the seed as it is. So where one of the two is a mean over seeds, the other must also be farther from it than one more
+        seed would be in 95% of cases (prediction interval of normal values).
+        """
+        low, high = self.minus(other).interval
+        seeds = self.seeds or other.seeds
+        reach = _STUDENT[len(seeds)] * float(np.std(seeds, ddof=1)) * (1 + 1 / len(seeds)) ** 0.5 if seeds else 0.0
+        if (low <= 0 <= high) or abs(self.value - other.value) <= reach:
+            return 0
+        return 1 if low > 0 else -1
+
 
 def average(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of several, such as of one figure under different seeds."""
-    return Estimate(float(np.mean([one.value for one in estimates])), np.mean([one.draws for one in estimates], axis=0))
+    values = tuple(one.value for one in estimates)
+    return Estimate(float(np.mean(values)), np.mean([one.draws for one in estimates], axis=0), values if len(values) > 1 else ())
 
 
 def draw(num_groups: int, seed: int = 0, num_draws: int = NUM_DRAWS) -> Floats:

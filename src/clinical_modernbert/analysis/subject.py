@@ -91,15 +91,18 @@ class Subject:
         Raises:
             ConfigError: no corpus was given.
         """
-        corpus, found = self.opened_corpus, list[Sampled]()
         rng = np.random.default_rng(self.seed)
-        total = corpus.manifest.documents(split)
-        for shard, frame in corpus.shards(split):
-            long = frame.filter(pl.col("text").str.len_chars() >= min_characters)
-            share = -(-number * shard.rows // total)
-            chosen = np.sort(rng.permutation(len(long))[:share])
-            found += [Sampled(*row) for row in long[chosen].select("id", "text", "source", "patient").iter_rows()]
-        return found[:number]
+        return sample(self.opened_corpus, split, pl.col("text").str.len_chars() >= min_characters, pl.lit(True), pl.lit(number), rng)
+
+
+def sample(corpus: Corpus, split: Split, kept: pl.Expr, by: pl.Expr, most: pl.Expr, rng: np.random.Generator) -> list[Sampled]:
+    """Documents of one part of a corpus that are `kept`, by chance, in its order; at most `most` of those that `by` puts together."""
+    found = pl.DataFrame(schema={"id": pl.String, "text": pl.String, "source": pl.String, "patient": pl.String, "key": pl.Float64})
+    for _, frame in corpus.shards(split):
+        of_shard = frame.filter(kept).select("id", "text", "source", "patient")
+        both = pl.concat([found, of_shard.with_columns(key=rng.random(len(of_shard)))])
+        found = both.filter(pl.col("key").rank().over(by) <= most)
+    return [Sampled(*row) for row in found.drop("key").iter_rows()]
 
 
 def reference_names(folders: Sequence[Path]) -> dict[str, Path]:

@@ -13,6 +13,7 @@ One forward and backward pass a patient: rows are not computed side by side. Mem
 
 import secrets
 from dataclasses import replace
+from math import isfinite
 
 import numpy as np
 import torch
@@ -51,14 +52,14 @@ class ClippedSum:
         self.sums = [torch.zeros_like(parameter) for parameter in self._parameters]
 
     def take(self) -> float:
-        """Move the gradient that stands in the model into the sum; returns its norm before."""
+        """Move the gradient that stands in the model into the sum, nothing if it is not finite; returns its norm before."""
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         norm = float(nn.utils.get_total_norm(gradients)) if gradients else 0.0
         share = min(1.0, self._max_norm / norm) if norm else 1.0
         for parameter, total in zip(self._parameters, self.sums, strict=True):
-            if parameter.grad is not None:
+            if parameter.grad is not None and isfinite(norm):
                 total.add_(parameter.grad, alpha=share)
-                parameter.grad = None
+            parameter.grad = None
         return norm
 
     def give(self, expected: float, deviation: float, rng: np.random.Generator) -> None:

@@ -1,6 +1,7 @@
 """Associations, effect sizes and flips of several models -> findings, each with a sentence made from its numbers."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from clinical_modernbert.analysis.bias import figures
 from clinical_modernbert.analysis.bias.associations import LEVEL, Association, Comparison, size
 from clinical_modernbert.analysis.bias.flips import CONTROL, Flips, Task
 from clinical_modernbert.analysis.bias.templates import GroupDimension
-from clinical_modernbert.analysis.bias.vectors import EffectSize
+from clinical_modernbert.analysis.bias.vectors import EffectSize, smallest_p
 from clinical_modernbert.analysis.section import Cell, Finding, Plot, Table
 from clinical_modernbert.analysis.statistics import Estimate, average
 from clinical_modernbert.analysis.subject import BAG, MODEL, UNTRAINED
@@ -17,11 +18,6 @@ Found = Mapping[str, Sequence[Association]]
 """Model, or a reference -> its associations."""
 Restarts = Sequence[Sequence[Association]]
 """The same of untrained models, one for each seed."""
-
-
-def minus(one: Estimate, other: Estimate) -> Estimate:
-    """The difference, draw by draw."""
-    return Estimate(one.value - other.value, one.draws - other.draws)
 
 
 def of(found: Sequence[Association], comparison: Comparison, *, controls: bool | None = None) -> list[Association]:
@@ -50,7 +46,7 @@ def overview(found: Found, untrained: Restarts, comparisons: Sequence[Comparison
     )
     for name in (name for name in found if name != MODEL):
         both = [average(sizes[which]) for which in (MODEL, name)]
-        verdict = _told(minus(*both), "stronger", "weaker")
+        verdict = _told(both[0].minus(both[1]), "stronger", "weaker")
         reading += f" On the whole they are {verdict} than in {name}: {both[0].value:.3f} and {both[1].value:.3f} nats."
     note = "Root of the mean square association over the attributes, in nats, less what noise gives; below 0: no more than noise."
     plot = Plot("bias-overview", figures.sizes([one.name for one in comparisons], {**sizes, UNTRAINED: chance}))
@@ -68,7 +64,7 @@ def of_dimension(dimension: GroupDimension, found: Found, untrained: Restarts, c
             beside = [of(found[name], comparison)[number].estimate for name in others]
             chance = float(np.mean([abs(of(some, comparison)[number].estimate.value) for some in untrained]))
             label = f"{one.attribute} (control)" if one.is_control else one.attribute
-            change = [minus(one.estimate, beside[0])] if beside else []
+            change = [one.estimate.minus(beside[0])] if beside else []
             rows.append([label, one.estimate, round(one.q, 3), chance, *beside, *change])
         change_head = [f"{MODEL} less {others[0]}"] if others else []
         head = [f"{comparison.names[0]} (+) or {comparison.names[1]} (-)", MODEL, "q", f"{UNTRAINED}, size", *others, *change_head]
@@ -112,9 +108,11 @@ def of_vectors(found: Mapping[str, Sequence[EffectSize]], untrained: Sequence[Se
         f"{len(flagged)} of {len(found[MODEL])} effect sizes are told from 0 after correction, in untrained models {share:.1f}; "
         f"their mean size is {sizes[MODEL]:.2f}, in untrained models {float(chance.mean()):.2f} and in {BAG} {sizes[BAG]:.2f}."
     )
+    least = min(smallest_p(len(one.comparison.dimension.groups[0].terms)) for one in found[MODEL])
     note = (
         "Above 0: the first group is nearer to the first attributes. In brackets the mean size in untrained models; * told from 0 after "
-        "correction, two-sided p by permutation of terms."
+        f"correction, two-sided p by permutation of terms. With so few terms no p is below {least:.2g}: none of these is told unless "
+        f"{ceil(least * len(found[MODEL]) / LEVEL)} are."
     )
     shown = [f"{one.comparison.name}: {one.contrast}" for one in found[MODEL]]
     values = {name: [one.value for one in some] for name, some in found.items()}
@@ -131,7 +129,7 @@ def of_task(task: Task, by_mention: Sequence[Flips], by_statement: Sequence[Flip
             tables.append(Table([title, "texts", "flips", "control", f"{task.metric}, first", "second", "gap"], rows))
     note = "Flips: share of the answers that only one form of a text gets. Control: words that mean the same, or two terms of one group."
     tables[-1] = Table(tables[-1].head, tables[-1].rows, note)
-    more = [one.name for one in told if one.control is not None and minus(one.rate, one.control).interval[0] > 0]
+    more = [one.name for one in told if one.control is not None and one.rate.minus(one.control).interval[0] > 0]
     gaps = [one for one in told if one.gap.interval[0] > 0 or one.gap.interval[1] < 0]
     highest = max(told, key=lambda one: one.rate.value, default=None)
     flips = f"more often than the control for {', '.join(more)}" if more else "for no group told from the control"

@@ -172,8 +172,7 @@ def _flips(
     seed: int,
 ) -> Flips:
     f1 = (_f1(task, first, groups, seed), _f1(task, second, groups, seed))
-    gap = Estimate(f1[0].value - f1[1].value, f1[0].draws - f1[1].draws)
-    return Flips(name, len(groups), _rate(pairs, groups, seed), control, f1, gap)
+    return Flips(name, len(groups), _rate(pairs, groups, seed), control, f1, f1[0].minus(f1[1]))
 
 
 def _rate(pairs: Sequence[tuple[Answers, Answers]], groups: Sequence[str], seed: int) -> Estimate:

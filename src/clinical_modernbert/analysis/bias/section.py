@@ -96,13 +96,23 @@ def _associations(found: Sequence[Association]) -> dict[str, Any]:
 
 
 def _untrained(restarts: Sequence[Sequence[Association]]) -> dict[str, Any]:
-    """Comparison -> the mean size over the seeds, and how many attributes are told from 0 on average."""
+    """Comparison -> by attribute and together the mean size over the seeds, and how many attributes are told from 0 on average."""
     told: dict[str, Any] = {}
     for comparison in dict.fromkeys(one.comparison.name for one in restarts[0]):
-        mine = [[one for one in some if one.comparison.name == comparison and not one.is_control] for some in restarts]
+        every = [[one for one in some if one.comparison.name == comparison] for some in restarts]
+        mine = [[one for one in some if not one.is_control] for some in every]
         flagged = float(np.mean([sum(one.is_found for one in some) for some in mine]))
-        told[comparison] = {**plain({"size": average([size(some) for some in mine])}), "found": flagged, "of": len(mine[0])}
+        told[comparison] = {
+            "attributes": {seeds[0].attribute: {"size": _mean_size(seeds)} for seeds in zip(*every, strict=True)},
+            **plain({"size": average([size(some) for some in mine])}),
+            "found": flagged,
+            "of": len(mine[0]),
+        }
     return told
+
+
+def _mean_size(seeds: Sequence[Association]) -> float:
+    return round(float(np.mean([abs(one.estimate.value) for one in seeds])), 4)
 
 
 def _effects(found: Sequence[EffectSize]) -> dict[str, dict[str, Any]]:

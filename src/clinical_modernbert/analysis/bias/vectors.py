@@ -69,6 +69,11 @@ def association_test(x: Floats, y: Floats, a: Floats, b: Floats, seed: int = 0) 
     return observed / spread, float((np.abs(differences) >= abs(observed) - 1e-12).mean())
 
 
+def smallest_p(size: int) -> float:
+    """What `association_test` gives at the least for groups of `size` terms."""
+    return max(2 / comb(2 * size, size), 1 / MOST_PERMUTATIONS)
+
+
 def _divisions(size: int, seed: int) -> list[list[int]]:
     """Ways to take half of 2 x `size` terms: all, or as many by chance, the one that is there first."""
     if comb(2 * size, size) <= MOST_PERMUTATIONS:

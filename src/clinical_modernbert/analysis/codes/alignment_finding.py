@@ -40,8 +40,7 @@ def alignment_reading(found: Aligned) -> str:
         model, untrained = (found.figures.get(who, {}).get(key) for who in (MODEL, UNTRAINED))
         if model is None or untrained is None:
             continue
-        low, high = model.minus(untrained).interval
-        verdict = "better than" if low > 0 else "worse than" if high < 0 else "not distinguishable from"
+        verdict = ("not distinguishable from", "better than", "worse than")[model.against(untrained)]
         parts.append(f"at {what} the model is {verdict} its untrained shape ({model.value:.3f} against {untrained.value:.3f})")
     sentence = "; ".join(parts)
     return sentence[:1].upper() + sentence[1:] + "." if parts else "There are too few questions."

@@ -114,7 +114,7 @@ def probe(
 def hidden_words(
     subject: Subject, clinical: Sequence[str], number: int, compared: Sequence[Contender], progress: Progress = silent
 ) -> Hidden | None:
-    """Words hidden in held-out passages; None where the corpus has no such text."""
+    """Words hidden in held-out passages; None where the corpus has no such text, or too few words to rank them among."""
     known = frozenset(clinical)
     texts = [one.text for one in subject.documents("validation", number, min_characters=word_ranks.PASSAGE)]
     asked = word_ranks.passages(texts, known, number, subject.seed)
@@ -133,4 +133,4 @@ def hidden_words(
         ranked = contender.spread(asked, look)
         figures[contender.name] = word_ranks.estimates(ranked, draw(len(asked), subject.seed))
         counts[contender.name] = word_ranks.counts(ranked)
-    return Hidden(figures, counts[MODEL], len(asked))
+    return Hidden(figures, counts[MODEL], len(asked)) if figures[MODEL] else None

@@ -41,7 +41,7 @@ def knowledge_section(measured: Measured) -> Section:
     found += [findings.hidden_words(measured.hidden)] if measured.hidden else []
     limits = LIMITS
     if not measured.hidden:
-        limits += " Words hidden in text, and which concepts were held out, need the model's corpus (--corpus)."
+        limits += " Words hidden in text, and which concepts were held out, need the model's corpus (--corpus), and enough text in it."
     if measured.left_out:
         limits += f" References that fill no masks are left out of all but the tokens: {', '.join(measured.left_out)}."
     return Section("knowledge", "Knowledge: what stands behind a mask", ABOUT, found, metrics(measured), limits)

@@ -74,8 +74,9 @@ def by_name(subject: Subject, max_bytes: int) -> dict[str, list[Text]]:
         if not documents:
             raise ConfigError(f"no text in it (--texts {name}={path}). Give a .txt file, or JSON lines with a 'text' each.")
         found[name] = _some(documents, limit, max_bytes, subject.seed)
-    if found and subject.corpus:
-        found[HELD_OUT] = _some([(one.id, one.text) for one in subject.documents("validation", limit)], limit, max_bytes, subject.seed)
+    held_out = subject.documents("validation", limit) if found and subject.corpus else []
+    if held_out:
+        found[HELD_OUT] = _some([(one.id, one.text) for one in held_out], limit, max_bytes, subject.seed)
     return found
 
 

@@ -150,7 +150,8 @@ def loss_reading(findings: Findings, spoken: Sequence[str]) -> str:
     better = [
         language
         for language in others
-        if costs[MODEL][language].interval[1] < UNIFORM and all(_above(findings.gain(name, language)) for name in baselines)
+        if costs[MODEL][language].interval[1] < UNIFORM
+        and all(costs[name][language].against(costs[MODEL][language]) > 0 for name in baselines)
     ]
     sentence = f"Hidden words cost {_range(sorted((costs[MODEL][language].value, language) for language in others))} bits a byte"
     if ENGLISH in spoken:
@@ -197,10 +198,6 @@ def forgetting_reading(findings: Findings, texts: Sequence[str], reference: str 
 def _change(findings: Findings, name: str, reference: str) -> Estimate | None:
     costs = findings.bits_per_byte
     return costs[MODEL][name].minus(costs[reference][name])
-
-
-def _above(estimate: Estimate | None) -> bool:
-    return estimate is not None and estimate.interval[0] > 0
 
 
 def _range(values: Sequence[tuple[float, str]]) -> str:

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clinical_modernbert.analysis.cloze import masked_tokenizer
+from clinical_modernbert.analysis.cloze import Ints, masked_tokenizer
 from clinical_modernbert.analysis.privacy.hiding import Hidden, losses
 from clinical_modernbert.analysis.statistics import Estimate, Floats, auc, draw
 from clinical_modernbert.analysis.subject import Sampled
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.progress import Progress, silent
+from clinical_modernbert.tokenization import SPECIAL_TOKENS_PER_SEQUENCE
 
 PROBABILITY, NUM_MASKS, MAX_TOKENS = 0.15, 5, 510
-"""Share of a document's tokens that a mask hides, masks of a document, which share no token, and how many of its first tokens are asked."""
+"""Share of a document's tokens that a mask hides, masks of a document, which share no token, and the most tokens of it that are asked."""
 FALSE_POSITIVES = 0.01
 RATIO, LOSS, REFERENCE, UNTRAINED = "likelihood ratio", "loss alone", "reference's loss alone", "untrained shape's loss"
 
@@ -34,6 +35,11 @@ class Attack:
     others: Floats
     auc: Estimate
     hits: Estimate
+
+    @property
+    def hits_by_chance(self) -> float:
+        """What `hits` is on average for scores that tell nothing: above `FALSE_POSITIVES`, and the more so the fewer `others` there are."""
+        return (int(FALSE_POSITIVES * len(self.others)) + 1) / (len(self.others) + 1)
 
     def curve(self) -> tuple[Floats, Floats]:
         """The ROC curve: false-positive rates, true-positive rates."""
@@ -70,13 +76,16 @@ def _weights(groups: Sequence[str], seed: int) -> Floats:
     return drawn
 
 
-def hidden_parts(
-    ids: "np.ndarray[tuple[int], np.dtype[np.int64]]", rng: np.random.Generator
-) -> list["np.ndarray[tuple[int], np.dtype[np.int64]]"]:
+def hidden_parts(ids: Ints, rng: np.random.Generator) -> list[Ints]:
     """Places after [CLS] that each mask of a document hides: different ones, at least one each where there are as many tokens."""
     size = max(1, round(PROBABILITY * len(ids)))
     order = rng.permutation(len(ids)) + 1
     return [part for k in range(NUM_MASKS) if len(part := np.sort(order[k * size : (k + 1) * size]))]
+
+
+def longest(encoders: Mapping[str, Encoder]) -> int:
+    """Tokens of a document that are asked: as many as go through every one of the encoders."""
+    return min(MAX_TOKENS, *(encoder.model.config.max_position_embeddings - SPECIAL_TOKENS_PER_SEQUENCE for encoder in encoders.values()))
 
 
 def document_losses(encoders: Mapping[str, Encoder], texts: Sequence[str], seed: int = 0, progress: Progress = silent) -> dict[str, Floats]:
@@ -85,7 +94,7 @@ def document_losses(encoders: Mapping[str, Encoder], texts: Sequence[str], seed:
     asked: list[Hidden] = []
     owner: list[int] = []
     for number, ids in enumerate(tokenizer.encode_batch(texts)):
-        first = ids[:MAX_TOKENS]
+        first = ids[: longest(encoders)]
         parts = hidden_parts(first, np.random.default_rng([seed, number]))
         asked += [Hidden(tokenizer.wrap(first), part) for part in parts]
         owner += [number] * len(parts)

@@ -75,8 +75,8 @@ def read_persons(path: Path) -> Persons:
             raise DataError(f"no name or no condition ({path}, line {number}). Every line needs both columns, name and condition.")
         found.setdefault(name.strip(), set()).update(part.strip() for part in condition.split(";") if part.strip())
     asked = sorted({condition for mine in found.values() for condition in mine})
-    if len(found) < _FEWEST or len(asked) < _FEWEST:
-        raise DataError(f"{len(found)} persons and {len(asked)} conditions ({path}). Two of each are the least that can be compared.")
+    if len({*map(frozenset, found.values())}) < _FEWEST:
+        raise DataError(f"no two persons with different conditions ({path}, {len(found)} persons). There is nothing to compare.")
     return Persons({name: frozenset(mine) for name, mine in found.items()}, asked, ["all"] * len(found))
 
 
@@ -119,7 +119,7 @@ def preferences(found: Floats, persons: Persons, seed: int = 0) -> dict[str, Pre
 
 def _preference(own: Floats, shuffled: Floats) -> Preference:
     auc = clustered_mean(own, np.arange(len(own)), draw(len(own)))
-    p_value = (1 + int((shuffled >= auc.value).sum())) / (1 + len(shuffled))
+    p_value = (1 + int((shuffled >= auc.value - 1e-9).sum())) / (1 + len(shuffled))
     return Preference(len(own), auc, Estimate(float(shuffled.mean()), shuffled), p_value)
 
 

@@ -164,7 +164,7 @@ def _membership(subject: Subject, asked: Asked, progress: Progress) -> Made:
         Finding(
             title,
             " ".join([*([without] if without else []), *(_of_attacks(attacks, units) for units, attacks in found.items())]),
-            [_attacks(attacks, units) for units, attacks in found.items()],
+            [_attacks(attacks, units, membership.longest(encoders)) for units, attacks in found.items()],
             [Plot(f"privacy-roc-{units}", figures.roc(attacks, units)) for units, attacks in found.items()],
         ),
         {units: {name: _attack_metrics(attack) for name, attack in attacks.items()} for units, attacks in found.items()},
@@ -181,12 +181,12 @@ def _compared(asked: Asked) -> tuple[dict[str, Encoder], str]:
     return {membership.LOSS: model, membership.REFERENCE: references[0]}, ""
 
 
-def _attacks(found: Mapping[str, membership.Attack], units: str) -> Table:
+def _attacks(found: Mapping[str, membership.Attack], units: str, tokens: int) -> Table:
     one = next(iter(found.values()))
     note = (
         f"{len(one.members):,} {units} of the training split beside {len(one.others):,} held-out ones, of the same sources and alike in "
-        f"length; the first {membership.MAX_TOKENS} tokens of each document, {membership.NUM_MASKS} masks of "
-        f"{membership.PROBABILITY:.0%}. Chance: 0.5 and {membership.FALSE_POSITIVES}."
+        f"length; the first {tokens} tokens of each document, {membership.NUM_MASKS} masks of "
+        f"{membership.PROBABILITY:.0%}. Chance: 0.5 and, with so few held out, {one.hits_by_chance:.3f}."
     )
     return Table(
         [f"attack on {units}", "AUC", "true positives at 1% false"], [[name, each.auc, each.hits] for name, each in found.items()], note
@@ -197,6 +197,7 @@ def _attack_metrics(attack: membership.Attack) -> dict[str, Any]:
     return {
         "members": len(attack.members),
         "others": len(attack.others),
+        "true_positives_by_chance": round(attack.hits_by_chance, 4),
         **plain({"auc": attack.auc, "true_positives_at_1_percent": attack.hits}),
     }
 
@@ -207,7 +208,7 @@ def _of_attacks(found: Mapping[str, membership.Attack], units: str) -> str:
     verdict = "can be told from" if low > 0.5 else "look less like members than" if high < 0.5 else "are not distinguishable from"
     return (
         f"By the {name}, {units} that were trained on {verdict} held-out ones (AUC {best.auc.value:.3f}, {low:.3f} to {high:.3f}); "
-        f"at 1% false alarms {best.hits.value:.1%} of them are caught."
+        f"at 1% false alarms {best.hits.value:.1%} of them are caught (chance: {best.hits_by_chance:.1%})."
     )
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from clinical_modernbert.analysis.subject import Sampled
+from clinical_modernbert.analysis.subject import Sampled, sample
 from clinical_modernbert.corpus import Corpus
+from clinical_modernbert.corpus.counterfactuals import MARK
 from clinical_modernbert.corpus.records import Split
 from clinical_modernbert.corpus.settings import CANARIES
 from clinical_modernbert.corpus.split import PhraseSet
@@ -21,8 +22,8 @@ _ENTRY = pl.col("metadata").str.json_path_match("$.concept").is_not_null()
 def matched(corpus: Corpus, number: int, seed: int) -> tuple[list[Sampled], list[Sampled]]:
     """Training documents and as many held-out ones, at most `number`, pairwise of one source and alike in length.
 
-    Entries of code tables and canaries are none of them. Neither are held-out documents with a synonym of a held-out concept: such words
-    stand in no training document, and would tell the sides apart without any model.
+    Entries of code tables and canaries are none of them. Neither are held-out documents with a synonym of a held-out concept, nor swapped
+    training documents (`counterfactuals`): the other side has none such, which would tell the sides apart without any model.
     """
     rng = np.random.default_rng(seed)
     avoided = PhraseSet(_held_out_synonyms(corpus))
@@ -57,13 +58,9 @@ def pair(others: Sequence[Sampled], pool: Sequence[Sampled]) -> tuple[list[Sampl
 
 def _sample(corpus: Corpus, split: Split, limits: Mapping[str, int], rng: np.random.Generator) -> list[Sampled]:
     """Documents of running text by chance, at most as many of each source as `limits` says."""
-    kept = pl.DataFrame(schema={"id": pl.String, "text": pl.String, "source": pl.String, "patient": pl.String, "key": pl.Float64})
     most = pl.col("source").replace_strict(limits, default=0, return_dtype=pl.Int64)
-    for _, frame in corpus.shards(split):
-        text = frame.filter(~_ENTRY, pl.col("source") != CANARIES).select("id", "text", "source", "patient")
-        both = pl.concat([kept, text.with_columns(key=rng.random(len(text)))])
-        kept = both.filter(pl.col("key").rank().over("source") <= most)
-    return [Sampled(*row) for row in kept.drop("key").iter_rows()]
+    text = ~_ENTRY & (pl.col("source") != CANARIES) & ~pl.col("id").str.ends_with(MARK)
+    return sample(corpus, split, text, pl.col("source"), most, rng)
 
 
 def _held_out_synonyms(corpus: Corpus) -> list[str]:

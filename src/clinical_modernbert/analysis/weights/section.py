@@ -14,7 +14,7 @@ from clinical_modernbert.analysis.weights import figures, measures
 from clinical_modernbert.analysis.weights.material import Material, gather
 from clinical_modernbert.analysis.weights.matrices import MATRICES
 from clinical_modernbert.analysis.weights.measures import Geometry, Matrices, core
-from clinical_modernbert.analysis.weights.words import Drift
+from clinical_modernbert.analysis.weights.words import FEWEST_WORDS, Drift
 from clinical_modernbert.progress import Progress
 
 Floats = npt.NDArray[np.float64]
@@ -48,7 +48,7 @@ def weights(subject: Subject, progress: Progress) -> Section:
             angle_finding(matrices, is_global, material),
             rank_finding(matrices, is_global),
             *(attention_finding(attention, name, is_global) for name in SHOWN if name in attention[MODEL]),
-            *([drift_finding(drift, material)] if drift else []),
+            drift_finding(drift, material),
             within_finding(geometry),
             between_finding(geometry),
         ],
@@ -67,7 +67,8 @@ def about(material: Material) -> str:
     )
     tokens = sum(len(ids) for ids in material.documents)
     return (
-        f"{start}. Every number stands beside the same shape drawn at random from three seeds: what chance alone gives. Attention and "
+        f"{start}. Every number stands beside the same shape drawn at random from three seeds: what chance alone gives; what is "
+        "called distinguishable from untrained is farther from their mean than the texts and one more seed explain. Attention and "
         f"states were read on {len(material.texts)} {material.texts_name}, {tokens:,} tokens. Below an estimate: its 95% bootstrap "
         "interval over documents or words."
     )
@@ -143,11 +144,11 @@ def rank_finding(found: Matrices, is_global: Sequence[bool]) -> Finding:
     model, chance = found.effective_rank, np.mean(found.restarts_effective_rank, axis=0)
     lost = model.mean(0) - chance.mean(0)
     spread = np.ptp([one.mean(0) for one in found.restarts_effective_rank], axis=0).max()
-    low = int(lost.argmin())
-    change = "fell below" if lost[low] < -spread else "is not distinguishable from"
+    most = int(np.abs(lost).argmax())
+    change = "fell below" if lost[most] < -spread else "rose above" if lost[most] > spread else "is not distinguishable from"
     reading = (
-        f"The effective rank of the {MATRICES[low]} {change} that of random weights: {model[:, low].mean():.3f} of the possible rank "
-        f"against {chance[:, low].mean():.3f}; over all matrices {model.mean():.3f} against {chance.mean():.3f}."
+        f"The effective rank of the {MATRICES[most]} {change} that of random weights: {model[:, most].mean():.3f} of the possible rank "
+        f"against {chance[:, most].mean():.3f}; over all matrices {model.mean():.3f} against {chance.mean():.3f}."
     )
     title, what = "Spectra and effective rank", "effective rank / full rank"
     finding = _matrix_finding("weights-effective-rank", title, what, reading, model, found.restarts_effective_rank, is_global)
@@ -194,7 +195,7 @@ def attention_finding(attention: Mapping[str, Mapping[str, Sequence[Estimate]]],
         )
         if chosen
     ]
-    apart = [layer for layer in range(len(is_global)) if _outside(of[MODEL][layer].minus(of[UNTRAINED][layer]))]
+    apart = [layer for layer in range(len(is_global)) if of[MODEL][layer].against(of[UNTRAINED][layer])]
     verdict = f"{len(apart)} of {len(is_global)} layers are distinguishable from untrained ones"
     rows: list[list[Cell]] = [[_layer_name(layer, is_global), *(found[layer] for found in of.values())] for layer in range(len(is_global))]
     return Finding(
@@ -214,13 +215,11 @@ def _mean(estimates: Sequence[Estimate], chosen: Sequence[int]) -> float:
     return float(np.mean([estimates[i].value for i in chosen]))
 
 
-def _outside(difference: Estimate) -> bool:
-    low, high = difference.interval
-    return low > 0 or high < 0
-
-
 def drift_finding(drift: Mapping[str, Drift], material: Material) -> Finding:
     """Whether the embeddings of clinical words moved more than those of common ones."""
+    title = "Drift of the embeddings of clinical and common words"
+    if not drift:
+        return Finding(title, f"Of one kind of words fewer than {FEWEST_WORDS} are single tokens of this tokenizer: too few to tell.")
     one = drift[MODEL]
     low, high = one.difference.interval
     verdict = "more than" if low > 0 else "less than" if high < 0 else "no farther or less far, as far as can be told, than"
@@ -243,7 +242,6 @@ def drift_finding(drift: Mapping[str, Drift], material: Material) -> Finding:
         "words, all single tokens of this tokenizer. Relative distance of a word's embedding from its start."
     )
     drawn = figures.shares_below(f"Embeddings: distance from {material.start_name}", "relative distance", curves)
-    title = "Drift of the embeddings of clinical and common words"
     return Finding(title, reading, [Table(["", "clinical", "common", "difference"], rows, note)], [Plot("weights-drift", drawn)])
 
 
