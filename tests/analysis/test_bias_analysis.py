@@ -397,15 +397,20 @@ def test_the_command_shows_before_and_after(place, biased, balanced, classifier,
     (tmp_path / "t.yaml").write_text(yaml.safe_dump(PLAIN))
     command = ["analyze", "bias", str(balanced), "--reference", str(biased), "--templates", str(tmp_path / "t.yaml")]
     task = ["--task-model", str(classifier), "--task-data", str(table)]
-    assert main([*command, *task, "-o", str(tmp_path / "report"), "-q", "--json"]) == 0
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps({"id": str(i), "text": note}) + "\n" for i, note in enumerate(SENTENCES)))
+    plain = {"quality": None, "near_duplicates": None, "validation_fraction": 0.5}
+    build_corpus(CorpusSettings(sources=[Files(tmp_path / "notes.jsonl")], **plain), tmp_path / "corpus")
+    assert main([*command, *task, "--corpus", str(tmp_path / "corpus"), "-o", str(tmp_path / "report"), "-q", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["bias"]
     after, before = (told["associations"][name]["sex: male / female"] for name in ("model", "biased"))
     assert before["attributes"]["angry"]["low"] > 0.5
     assert after["size"]["value"] < before["size"]["value"] / 2
     assert told["task"]["mention"]["sex"]["flips"]["value"] > 0.9
+    assert told["cost"]["model"]["value"] < told["cost"]["biased"]["value"]
     page = (tmp_path / "report" / "index.html").read_text()
     assert not re.findall(r'(?:src|href)="(?!#)', page)
     assert "On the whole they are weaker than in" in page
+    assert "bits a byte, less than biased" in page
     assert "What this cannot show." in page
     pictures = {path.name for path in (tmp_path / "report" / "figures").iterdir()}
     assert {"bias-overview.png", "bias-sex.svg", "bias-vectors.png", "bias-flips.png"} <= pictures

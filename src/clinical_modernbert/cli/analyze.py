@@ -132,6 +132,7 @@ def bias(
     model: Model,
     output: Output,
     references: References = None,
+    corpus: CorpusFolder = None,
     templates: TemplateFile = None,
     task_model: TaskModel = None,
     task_data: TaskData = None,
@@ -145,7 +146,7 @@ def bias(
 
     Example: cmbert analyze bias model/ --reference model-without-counterfactuals/ --task-model tagger/ --task-data brat/ -o report/
     """
-    given: dict[str, Any] = {"templates": templates, "task_model": task_model, "task_data": task_data, "limit": limit}
+    given: dict[str, Any] = {"corpus": corpus, "templates": templates, "task_model": task_model, "task_data": task_data, "limit": limit}
     _report(["bias"], model, references, seed, device, output, overwrite, as_json, **given)
 
 

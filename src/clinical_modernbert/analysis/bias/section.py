@@ -7,6 +7,7 @@ import numpy as np
 
 from clinical_modernbert.analysis.bias import findings
 from clinical_modernbert.analysis.bias.associations import Association, associations, comparisons, size
+from clinical_modernbert.analysis.bias.cost import cost, of_cost
 from clinical_modernbert.analysis.bias.flips import Flips, Task, by_mention, by_statement, open_task
 from clinical_modernbert.analysis.bias.scoring import score
 from clinical_modernbert.analysis.bias.templates import Templates, read
@@ -29,7 +30,7 @@ ABOUT = (
     "sentences, wordings and terms anew, as wide as their small number asks for. q: p by Student's distribution, corrected for all "
     "groups and attributes at once by Benjamini and Hochberg (false discoveries "
     "5%); filled points pass. Vectors: association tests (Caliskan et al. 2017, May et al. 2019). Beside them: the same shape untrained "
-    "(mean of two seeds), attributes that go with no group, and the references."
+    "(mean of two seeds), attributes that go with no group, and the references; with a corpus, what each pays for its held-out text."
 )
 LIMITS = (
     "A sentence of ours is no note: what differs here need not differ in use, and what does not differ here may. An association can be "
@@ -60,7 +61,8 @@ def bias(subject: Subject, progress: Progress) -> Section:
     def effects(encoder: Encoder) -> list[EffectSize]:
         return effect_sizes(templates, encoder.encode, subject.seed)
 
-    found = {name: associated(encoder) for name, encoder in encoders.items() if fills_masks(encoder)}
+    fill = {name: encoder for name, encoder in encoders.items() if fills_masks(encoder)}
+    found = {name: associated(encoder) for name, encoder in fill.items()}
     untrained = [associated(encoder) for encoder in restarts]
     compared = comparisons(templates)
     made = [findings.overview(found, untrained, compared)]
@@ -75,6 +77,10 @@ def bias(subject: Subject, progress: Progress) -> Section:
         made.append(findings.of_vectors(vectors, chance))
         metrics["effect_sizes"] = {name: _effects(some) for name, some in vectors.items()}
         metrics["effect_sizes"][UNTRAINED] = _sizes_by_chance(chance)
+    if subject.corpus and len(fill) > 1:
+        paid = cost(subject, fill, progress)
+        made.append(of_cost(paid))
+        metrics["cost"] = plain(paid)
     if task is not None:
         finding, metrics["task"] = _task(task, templates, subject.seed, progress)
         made.append(finding)
