@@ -54,6 +54,7 @@ bench-corpus: $(STAMP)  ## reading and deduplicating beside other tools, and the
 bench-serve: $(STAMP)  ## a server under load beside a plain one: half an hour on two cores
 	$(PIP) fastapi
 	$(BIN)/python benchmarks/serve.py
+	$(BIN)/python docs/generate.py
 
 against-trainer: $(STAMP)  ## the same minutes of training beside transformers' Trainer and the paper's released loop: two hours on two cores
 	$(PIP) accelerate

@@ -48,6 +48,8 @@ def speed_page() -> str:
             pretrain_table(pretrain, "modes"),
             "## On a GPU\n",
             gpu_section(),
+            "## Serving\n",
+            serving_section(),
             "## Tokenizing\n",
             f"`benchmarks/tokenizer_speed.py`; {tokenizer['documents']:,} {tokenizer['measured_on']} with ModernBERT's own vocabulary, "
             f"{tokenizer['threads']} cores; {tokenizer['documents_with_other_ids']} documents have other ids than from transformers.\n",
@@ -78,10 +80,18 @@ def readme_section() -> str:
             f"{times['transformers']:.1f} times as fast as its default, in "
             f"{contenders['ours fp32']['peak_memory_gib']:.1f} GiB instead of {contenders['transformers']['peak_memory_gib']:.1f}. "
             f"A corpus is tokenized {tokenizer['times_transformers']['ours, a process a core']:.1f} times as fast, to the same ids.",
+            serving_sentence(),
             corpus_sentence(),
             "Random weights and ids, but for the notes; [all figures](docs/speed.md), made by the scripts in `benchmarks/`.\n",
         ]
     )
+
+
+def serving_sentence() -> str:
+    """What the README says of serving."""
+    clients, cell = list(read("serve")["clients"].items())[-1]
+    ours, int8 = (cell["contenders"][name]["times_best_peer"] for name in ("cmbert serve", "cmbert serve, int8"))
+    return f"With {clients} clients `cmbert serve` answers {ours:.2f} times as many requests as the better of two plain FastAPI servers, in int8 {int8:.2f} times."
 
 
 def cells(encode: dict[str, Any], names: Iterable[str], show: Any) -> str:
@@ -114,6 +124,30 @@ def pretrain_table(pretrain: dict[str, Any], group: str) -> str:
             share, memory = cell["share_of_fp32_matrix_rate"], cell["peak_memory_gib"]
             rows.append([name, f"{cell['tokens_per_second']:,.0f}", f"{share:.2f}", f"{memory:.1f}"])
     return table(["", "tokens a second", "share of the fp32 matrix rate", "peak memory, GiB"], rows)
+
+
+def serving_section() -> str:
+    """`cmbert serve` beside a plain server."""
+    found = read("serve")
+    notes = found["notes"]
+    rows = [
+        [
+            f"{clients}, {name}",
+            f"{one['requests_per_second']:.2f}",
+            f"{one['times_best_peer']:.2f}x" if "times_best_peer" in one else "",
+            *(f"{one[f'p{share}_seconds']:.1f}" for share in (50, 95, 99)),
+            f"{one['peak_memory_gib']:.1f}",
+        ]
+        for clients, cell in found["clients"].items()
+        for name, one in cell["contenders"].items()
+    ]
+    asked = ", ".join(f"{cell['requests']} of {clients}" for clients, cell in found["clients"].items())
+    return (
+        f"`benchmarks/serve.py`; {found['measured_on']}: {notes['count']} of {notes['shortest']} to {notes['longest']:,} tokens, "
+        f"one a request; {found['machine']['threads']} threads. Requests of clients, each sent when the last was answered: {asked}; "
+        "none was lost or answered with another's vector. Beside the better plain server (FastAPI and transformers, fp32):\n\n"
+        + table(["clients, server", "requests a second", "beside the better", "p50, s", "p95, s", "p99, s", "peak memory, GiB"], rows)
+    )
 
 
 def gpu_section() -> str:
