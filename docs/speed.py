@@ -91,7 +91,10 @@ def serving_sentence() -> str:
     """What the README says of serving."""
     clients, cell = list(read("serve")["clients"].items())[-1]
     ours, int8 = (cell["contenders"][name]["times_best_peer"] for name in ("cmbert serve", "cmbert serve, int8"))
-    return f"With {clients} clients `cmbert serve` answers {ours:.2f} times as many requests as the better of two plain FastAPI servers, in int8 {int8:.2f} times."
+    return (
+        f"With {clients} clients `cmbert serve` answers {ours:.2f} times as many requests as the better of two plain FastAPI servers, "
+        f"in int8 {int8:.2f} times."
+    )
 
 
 def cells(encode: dict[str, Any], names: Iterable[str], show: Any) -> str:
