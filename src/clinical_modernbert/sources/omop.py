@@ -21,7 +21,7 @@ _ENGLISH = "4180186"
 _NEEDED = ("note_id", "person_id", "note_text")
 _METADATA = (_VISIT, "note_title", "note_type_concept_id", "note_class_concept_id", _LANGUAGE)
 _TIMES = ("note_datetime", "note_date")
-_AS_SPECIFIED = "Give the table as the Common Data Model 5.4 has it, with commas between the columns."
+_AS_SPECIFIED = "Give the table as the Common Data Model 5.4 has it."
 _VERSIONS: Mapping[str, IcdVersion] = {"icd10cm": 10, "icd9cm": 9}
 
 
