@@ -51,7 +51,7 @@ bench-corpus: $(STAMP)  ## reading and deduplicating beside other tools, and the
 	$(BIN)/python benchmarks/corpus_memory.py
 	$(BIN)/python docs/generate.py
 
-bench-serve: $(STAMP)  ## a server under load beside a plain one: half an hour on two cores
+bench-serve: $(STAMP)  ## a server under load beside plain ones: 45 minutes on two cores
 	$(PIP) fastapi
 	$(BIN)/python benchmarks/serve.py
 	$(BIN)/python docs/generate.py
