@@ -13,6 +13,7 @@ import yaml
 
 from clinical_modernbert.analysis.bias import templates as templates_module
 from clinical_modernbert.analysis.bias.associations import Spread, associations, comparisons, size
+from clinical_modernbert.analysis.bias.cost import cost
 from clinical_modernbert.analysis.bias.findings import of_vectors
 from clinical_modernbert.analysis.bias.flips import by_mention, by_statement, open_task
 from clinical_modernbert.analysis.bias.scoring import fill, questions, score
@@ -20,7 +21,7 @@ from clinical_modernbert.analysis.bias.section import _sizes_by_chance, _untrain
 from clinical_modernbert.analysis.bias.templates import Templates
 from clinical_modernbert.analysis.bias.vectors import EffectSize, association_test, effect_sizes, smallest_p
 from clinical_modernbert.analysis.statistics import false_discovery
-from clinical_modernbert.analysis.subject import BAG, MODEL
+from clinical_modernbert.analysis.subject import BAG, MODEL, Subject
 from clinical_modernbert.batching import PackedBatch
 from clinical_modernbert.cli.main import main
 from clinical_modernbert.corpus import CorpusSettings, build_corpus
@@ -32,6 +33,7 @@ from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.pretraining.objective import masked_loss
+from clinical_modernbert.progress import silent
 from clinical_modernbert.sources import Files
 from clinical_modernbert.tokenization import Tokenizer, train
 
@@ -425,3 +427,11 @@ def test_what_the_section_misses_is_said_before_it_begins(biased, classifier, ta
     ):
         assert main(["analyze", "bias", str(model), *options, "-o", str(tmp_path / "report"), "-q"]) == 1
         assert said in capsys.readouterr().err
+
+
+def test_a_corpus_that_holds_nothing_out_has_no_cost_to_tell(biased, tmp_path):
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps({"id": str(i), "text": note}) + "\n" for i, note in enumerate(SENTENCES[:9])))
+    plain = {"quality": None, "near_duplicates": None, "validation_fraction": 0}
+    build_corpus(CorpusSettings(sources=[Files(tmp_path / "notes.jsonl")], **plain), tmp_path / "corpus")
+    encoder = Encoder.from_pretrained(biased)
+    assert cost(Subject(biased, corpus=tmp_path / "corpus"), {MODEL: encoder, "other": encoder}, silent) == {}

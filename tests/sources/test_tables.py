@@ -42,6 +42,10 @@ def test_a_chosen_column_comes_alone_and_a_byte_order_mark_is_no_part_of_its_nam
     assert list(numbered_rows(path, ["text"])) == [(1, {"text": "ö"}), (2, {"text": "ü"})]
 
 
+def test_a_comma_within_a_name_does_not_separate(tmp_path: Path) -> None:
+    assert column_names(write(tmp_path, '"age, years, at admission";text\n71;"a, b"\n')) == ["age, years, at admission", "text"]
+
+
 def test_a_bad_row_is_rejected_by_number_and_the_rest_is_read(tmp_path: Path) -> None:
     path = write(tmp_path, b'id,text\n1,one\n2\n3,th,ree\n4,caf\xe9\n5,a\0b\n6,"si\nx"\n7,"\xed\xa0\xbd"\n8,\xf0\x9f\x98\x80\n')
     kept, rejected = [], []

@@ -23,6 +23,7 @@ Row: TypeAlias = dict[str, object]
 
 _BATCH_ROWS = 1000
 _SLICE_ROWS = 50_000
+_QUOTED = re.compile('"[^"]*"')
 _SEPARATORS = ",;\t|"
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _NAME = re.compile(r"([^\W\d][\w .:/()#-]{0,39})?")
@@ -133,8 +134,8 @@ def _records(stream: BinaryIO, path: Location) -> Iterator[list[str]]:
 
 
 def _separator(header: str) -> str:
-    """A comma; where the header has none, what it has most of among those that spreadsheets and databases write instead."""
-    return "," if "," in header else max(_SEPARATORS, key=header.count)
+    """What the header has most of outside of quotes: a comma, or what spreadsheets and databases write instead."""
+    return max(_SEPARATORS, key=_QUOTED.sub("", header).count)
 
 
 def _header(records: Iterator[list[str]], path: Location) -> list[str]:

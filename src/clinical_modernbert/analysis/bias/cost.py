@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from clinical_modernbert.analysis.languages.answers import Group
 from clinical_modernbert.analysis.languages.loss import longest, masked_bits
-from clinical_modernbert.analysis.languages.material import HELD_OUT, Text
+from clinical_modernbert.analysis.languages.material import HELD_OUT, Text, cut
 from clinical_modernbert.analysis.section import Finding, Table
 from clinical_modernbert.analysis.statistics import Estimate
 from clinical_modernbert.analysis.subject import MODEL, Subject
@@ -16,10 +16,12 @@ DOCUMENTS = 200
 
 
 def cost(subject: Subject, encoders: Mapping[str, Encoder], progress: Progress) -> dict[str, Estimate]:
-    """Bits per byte of hidden words of the corpus's held-out text for each encoder; all fill masks."""
+    """Bits per byte of hidden words of held-out text for each encoder, all of which fill masks; none where nothing is held out."""
     max_bytes = longest(list(encoders.values()))
     documents = subject.documents("validation", subject.limit or DOCUMENTS)
-    texts = [Text(one.text.encode()[:max_bytes].decode(errors="ignore"), one.patient or one.id) for one in documents]
+    texts = [Text(cut(one.text, max_bytes)[0], one.patient or one.id) for one in documents if one.text]
+    if not texts:
+        return {}
     group = Group.of(HELD_OUT, texts, max_bytes)
     found = {name: masked_bits(one, group.texts, subject.seed, name, progress) for name, one in encoders.items()}
     return {name: group.per(loss.bits, loss.num_bytes) for name, loss in found.items()}

@@ -77,8 +77,7 @@ def bias(subject: Subject, progress: Progress) -> Section:
         made.append(findings.of_vectors(vectors, chance))
         metrics["effect_sizes"] = {name: _effects(some) for name, some in vectors.items()}
         metrics["effect_sizes"][UNTRAINED] = _sizes_by_chance(chance)
-    if subject.corpus and len(fill) > 1:
-        paid = cost(subject, fill, progress)
+    if subject.corpus and len(fill) > 1 and (paid := cost(subject, fill, progress)):
         made.append(of_cost(paid))
         metrics["cost"] = plain(paid)
     if task is not None:
