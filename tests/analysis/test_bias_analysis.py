@@ -13,7 +13,7 @@ import yaml
 
 from clinical_modernbert.analysis.bias import templates as templates_module
 from clinical_modernbert.analysis.bias.associations import Spread, associations, comparisons, size
-from clinical_modernbert.analysis.bias.cost import cost
+from clinical_modernbert.analysis.bias.cost import held_out
 from clinical_modernbert.analysis.bias.findings import of_vectors
 from clinical_modernbert.analysis.bias.flips import by_mention, by_statement, open_task
 from clinical_modernbert.analysis.bias.scoring import fill, questions, score
@@ -33,7 +33,6 @@ from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
 from clinical_modernbert.pretraining.objective import masked_loss
-from clinical_modernbert.progress import silent
 from clinical_modernbert.sources import Files
 from clinical_modernbert.tokenization import Tokenizer, train
 
@@ -424,14 +423,14 @@ def test_what_the_section_misses_is_said_before_it_begins(biased, classifier, ta
         (biased, ["--task-model", str(biased), "--task-data", str(table)], "a folder that `cmbert finetune` made"),
         (classifier, [], "fills no masks"),
         (biased, ["--templates", str(tmp_path / "none.yaml")], "no such settings file"),
+        (biased, ["--corpus", str(tmp_path / "none")], "no corpus"),
     ):
         assert main(["analyze", "bias", str(model), *options, "-o", str(tmp_path / "report"), "-q"]) == 1
         assert said in capsys.readouterr().err
 
 
-def test_a_corpus_that_holds_nothing_out_has_no_cost_to_tell(biased, tmp_path):
+def test_a_corpus_that_holds_nothing_out_has_no_documents_to_pay_for(biased, tmp_path):
     (tmp_path / "notes.jsonl").write_text("".join(json.dumps({"id": str(i), "text": note}) + "\n" for i, note in enumerate(SENTENCES[:9])))
     plain = {"quality": None, "near_duplicates": None, "validation_fraction": 0}
     build_corpus(CorpusSettings(sources=[Files(tmp_path / "notes.jsonl")], **plain), tmp_path / "corpus")
-    encoder = Encoder.from_pretrained(biased)
-    assert cost(Subject(biased, corpus=tmp_path / "corpus"), {MODEL: encoder, "other": encoder}, silent) == {}
+    assert held_out(Subject(biased, corpus=tmp_path / "corpus")) == []

@@ -1,13 +1,13 @@
 """Models and held-out text -> what each pays for hidden words, so that what a mitigation took away stands beside its price."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from clinical_modernbert.analysis.languages.answers import Group
 from clinical_modernbert.analysis.languages.loss import longest, masked_bits
 from clinical_modernbert.analysis.languages.material import HELD_OUT, Text, cut
 from clinical_modernbert.analysis.section import Finding, Table
 from clinical_modernbert.analysis.statistics import Estimate
-from clinical_modernbert.analysis.subject import MODEL, Subject
+from clinical_modernbert.analysis.subject import MODEL, Sampled, Subject
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.progress import Progress
 
@@ -15,15 +15,16 @@ DOCUMENTS = 200
 """Held-out documents that are read, the beginning of each, unless the subject says how many."""
 
 
-def cost(subject: Subject, encoders: Mapping[str, Encoder], progress: Progress) -> dict[str, Estimate]:
-    """Bits per byte of hidden words of held-out text for each encoder, all of which fill masks; none where nothing is held out."""
+def held_out(subject: Subject) -> list[Sampled]:
+    """Held-out documents of the corpus; none where there is no corpus, or nothing held out."""
+    return subject.documents("validation", subject.limit or DOCUMENTS) if subject.corpus else []
+
+
+def cost(documents: Sequence[Sampled], encoders: Mapping[str, Encoder], seed: int, progress: Progress) -> dict[str, Estimate]:
+    """Bits per byte of hidden words at the beginning of the documents for each encoder; all fill masks."""
     max_bytes = longest(list(encoders.values()))
-    documents = subject.documents("validation", subject.limit or DOCUMENTS)
-    texts = [Text(cut(one.text, max_bytes)[0], one.patient or one.id) for one in documents if one.text]
-    if not texts:
-        return {}
-    group = Group.of(HELD_OUT, texts, max_bytes)
-    found = {name: masked_bits(one, group.texts, subject.seed, name, progress) for name, one in encoders.items()}
+    group = Group.of(HELD_OUT, [Text(cut(one.text, max_bytes)[0], one.patient or one.id) for one in documents], max_bytes)
+    found = {name: masked_bits(one, group.texts, seed, name, progress) for name, one in encoders.items()}
     return {name: group.per(loss.bits, loss.num_bytes) for name, loss in found.items()}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from clinical_modernbert.analysis.bias import findings
 from clinical_modernbert.analysis.bias.associations import Association, associations, comparisons, size
-from clinical_modernbert.analysis.bias.cost import cost, of_cost
+from clinical_modernbert.analysis.bias.cost import cost, held_out, of_cost
 from clinical_modernbert.analysis.bias.flips import Flips, Task, by_mention, by_statement, open_task
 from clinical_modernbert.analysis.bias.scoring import score
 from clinical_modernbert.analysis.bias.templates import Templates, read
@@ -50,6 +50,7 @@ def bias(subject: Subject, progress: Progress) -> Section:
         raise ConfigError("a task needs both its model and its data. Pass --task-model and --task-data.")
     encoders = {MODEL: subject.encoder, **subject.compared}
     masked_tokenizer(subject.encoder)
+    documents = held_out(subject)
     task = None
     if subject.task_model is not None and subject.task_data is not None:
         task = open_task(subject.task_model, subject.task_data, subject.limit, subject.seed, subject.device)
@@ -77,7 +78,8 @@ def bias(subject: Subject, progress: Progress) -> Section:
         made.append(findings.of_vectors(vectors, chance))
         metrics["effect_sizes"] = {name: _effects(some) for name, some in vectors.items()}
         metrics["effect_sizes"][UNTRAINED] = _sizes_by_chance(chance)
-    if subject.corpus and len(fill) > 1 and (paid := cost(subject, fill, progress)):
+    if documents and len(fill) > 1:
+        paid = cost(documents, fill, subject.seed, progress)
         made.append(of_cost(paid))
         metrics["cost"] = plain(paid)
     if task is not None:
