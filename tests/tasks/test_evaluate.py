@@ -184,6 +184,16 @@ def test_two_models_are_compared_on_the_same_documents(place: Path, tmp_path: Pa
     assert "There are bag-of-embeddings, model, untrained." in capsys.readouterr().err
 
 
+def test_a_comparison_names_the_settings_that_were_not_the_same(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(place, tmp_path, "--seeds", "1", "--set", "method=probe") == 0
+    (one,) = results.read(tmp_path)
+    settings = {**one.settings, "probe": {**one.settings["probe"], "epochs": 3}}
+    results.write(replace(one, model="other", settings=settings), tmp_path)
+    capsys.readouterr()
+    assert main(["results", "compare", str(tmp_path), "model", "other"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["  with another probe.epochs: 40 and 3"]
+
+
 def test_models_that_were_asked_about_other_documents_are_not_compared(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
