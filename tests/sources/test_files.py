@@ -17,8 +17,8 @@ def write(folder: Path, name: str) -> Path:
     if "jsonl" in name:
         content = "\n".join(json.dumps(row) for row in ROWS).encode()
         path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    elif "csv" in name:
-        content = pl.DataFrame(ROWS).write_csv().encode()
+    elif "sv" in name:
+        content = pl.DataFrame(ROWS).write_csv(separator="\t" if "tsv" in name else ",").encode()
         path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     else:
         pl.DataFrame(ROWS).write_parquet(path)
@@ -29,7 +29,7 @@ def read(path: Path, **options: str) -> list[object]:
     return list(Files(path, **options).read(path))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["n.jsonl", "n.jsonl.gz", "n.csv", "n.csv.gz", "n.parquet"])
+@pytest.mark.parametrize("name", ["n.jsonl", "n.jsonl.gz", "n.csv", "n.csv.gz", "n.tsv", "n.tsv.gz", "n.parquet"])
 def test_every_format_gives_the_same_documents(tmp_path: Path, name: str) -> None:
     first, second = read(write(tmp_path, name), id_column="id", patient_column="mrn", name="ward-notes")
     assert first == Document("ward-notes:a", "First\nnote", "ward-notes", "credentialed", "p1", {"columns": {"ward": "ICU"}})

@@ -339,6 +339,13 @@ def test_a_table_that_does_not_fit_is_one_error_without_its_text(tmp_path: Path,
     assert "high" not in str(error.value)
 
 
+def test_a_file_called_tsv_is_a_table_of_labels_and_words_with_tags(tmp_path: Path) -> None:
+    table = rows(tmp_path, "notes.tsv", "text\tlabel", *(f"text {n}\tyes" for n in range(60)))
+    assert user_data.read(table, "classify", None, user_data.Columns()).splits.train[0].labels == ("yes",)
+    tags = rows(tmp_path, "tags.tsv", *(line for n in range(60) for line in (f"word{n} B-Drug", "taken O", "")))
+    assert user_data.read(tags, "ner", None, user_data.Columns()).splits.train[0].spans[0].label == "Drug"
+
+
 def test_blanks_around_a_label_make_no_other_label(tmp_path: Path) -> None:
     table = rows(tmp_path, "t.csv", "text,label", *(f"text {n},{(' yes', 'yes ')[n % 2]}" for n in range(60)))
     splits = user_data.read(table, "classify", None, user_data.Columns()).splits

@@ -13,7 +13,9 @@ app = typer.Typer(help="Write a model in a form that other tools load.", no_args
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder, such as run/checkpoints/latest/model.")]
 Form = Annotated[Literal["fp32", "int8"], typer.Option("--dtype", help="int8 is checked on --check before anything is written.")]
-Check = Annotated[Path | None, typer.Option("--check", help="Texts like those the model will see: .jsonl(.gz), .csv(.gz), .parquet, .txt.")]
+Check = Annotated[
+    Path | None, typer.Option("--check", help="Texts like those the model will see: .jsonl(.gz), .csv(.gz), .tsv(.gz), .parquet, .txt.")
+]
 
 CHECKED = 200
 """Texts of --check that are used unless --limit says otherwise."""
@@ -96,7 +98,9 @@ def sentence_transformers(
 def golden(
     model: Model,
     output: Output,
-    texts: Annotated[Path | None, typer.Option("--texts", help="Your own texts: .jsonl(.gz), .csv(.gz), .parquet, .txt.")] = None,
+    texts: Annotated[
+        Path | None, typer.Option("--texts", help="Your own texts: .jsonl(.gz), .csv(.gz), .tsv(.gz), .parquet, .txt.")
+    ] = None,
     limit: Limit = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -31,7 +31,9 @@ _SHOWN = 100
 index = typer.Typer(help="Texts to search.", no_args_is_help=True)
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.")]
-Texts = Annotated[Path, typer.Argument(metavar="FILE", help="Texts: .jsonl(.gz), .csv(.gz), .parquet, .txt, or a folder of them.")]
+Texts = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Texts: .jsonl(.gz), .csv(.gz), .tsv(.gz), .parquet, .txt, or a folder of them.")
+]
 TextColumn = Annotated[str, typer.Option("--text-column", help="Column that holds the text.")]
 IdColumn = Annotated[str | None, typer.Option("--id-column", help="Column that holds the id.")]
 

@@ -1,4 +1,4 @@
-"""In: a user's own text as JSON Lines, text, CSV or Parquet. Out: one `Document` for each record. Next: `corpus`."""
+"""In: a user's own text as JSON Lines, text, CSV, TSV or Parquet. Out: one `Document` for each record. Next: `corpus`."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ class Files:
     """
 
     path: InputPath
-    """One `.jsonl`, `.jsonl.gz`, `.txt`, `.csv`, `.csv.gz` or `.parquet` file, or a folder of them."""
+    """One `.jsonl`, `.csv`, `.tsv` (plain or `.gz`), `.txt` or `.parquet` file, or a folder of them."""
     type: Literal["files"] = field(default="files", kw_only=True)
     """Kind of source."""
     name: str = field(default="files", kw_only=True)

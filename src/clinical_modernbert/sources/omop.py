@@ -33,7 +33,7 @@ class OmopNotes:
     """
 
     path: InputPath
-    """NOTE as `.csv`, `.csv.gz` or `.parquet`, a folder of its parts, or a folder of tables with `note.csv`, `NOTE.parquet` or `note/`."""
+    """NOTE as `.csv`, `.tsv` (plain or `.gz`) or `.parquet`, a folder of its parts, or a folder of tables with `note.csv`, `NOTE.parquet` or `note/`."""
     type: Literal["omop"] = field(default="omop", kw_only=True)
     """Kind of source."""
     conditions: InputPath | None = field(default=None, kw_only=True)
@@ -104,7 +104,7 @@ def _exports(path: Location, table: str) -> list[Location]:
     Raises:
         DataError: there is none, or the table is there twice, such as `note.csv` and `note.parquet`.
     """
-    called = re.compile(rf"{table}([-_.]?\d+)*(\.csv|\.csv\.gz|\.parquet)?", re.IGNORECASE)
+    called = re.compile(rf"{table}([-_.]?\d+)*(\.[ct]sv|\.[ct]sv\.gz|\.parquet)?", re.IGNORECASE)
     found = sorted((item for item in path.iterdir() if called.fullmatch(item.name)), key=str) if path.is_dir() else []
     if len(found) > 1 and not all(re.search(r"\d", item.name) for item in found):
         raise DataError(f"both {found[0].name} and {found[1].name} ({path}). Give the path of one of them.")

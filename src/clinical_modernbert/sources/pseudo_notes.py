@@ -87,7 +87,7 @@ class PseudoNotes:
     """
 
     path: InputPath
-    """The `mimic-iv-ed` folder or `ed` in it, `mimic-iv` or `hosp` in it; tables are `.csv.gz`, `.csv` or `.parquet`."""
+    """The `mimic-iv-ed` folder or `ed` in it, `mimic-iv` or `hosp` in it; tables are `.csv` or `.tsv` (plain or `.gz`), or `.parquet`."""
     type: Literal["mimic-ed"] = field(default="mimic-ed", kw_only=True)
     """Kind of source."""
     leave_out: tuple[SectionName, ...] = field(default=(), kw_only=True)

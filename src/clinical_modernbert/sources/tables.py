@@ -1,4 +1,4 @@
-"""In: CSV (plain or gzip) and Parquet. Out: rows as mappings, in bounded memory, or why a row is none. Next: sources made of tables."""
+"""In: CSV or TSV (plain or gzip) and Parquet. Out: rows as mappings, in bounded memory, or why a row is none. Next: sources made of tables."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_ROW_BYTES = 32 * 2**20
 """The longest row of a CSV that is read; the library `csv` takes four bytes of memory for each of it."""
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
+SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 
 Row: TypeAlias = dict[str, object]
 

@@ -26,7 +26,7 @@ _PARTS = {"train": ("train", "training"), "dev": ("dev", "devel", "development",
 _ONE_FILE = ("csv", "jsonl", "conll", "pubtator")
 """Formats of many documents in a file."""
 _LONGEST_LABEL = 100
-_TABLES: Mapping[str, Sequence[str]] = {"csv": (".csv", ".csv.gz"), "jsonl": (".jsonl", ".jsonl.gz")}
+_TABLES: Mapping[str, Sequence[str]] = {"csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"), "jsonl": (".jsonl", ".jsonl.gz")}
 
 
 class Columns(Settings):
@@ -120,7 +120,7 @@ def _place(path: Path, names: Sequence[str], format: str) -> Path | None:
 def _recognise(path: Path, kind: Kind) -> str:
     files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
     tables = {name for name, endings in _TABLES.items() if any(file.name.endswith(tuple(endings)) for file in files)}
-    if len(tables) == 1 and (kind != "ner" or path.is_file()):
+    if len(tables) == 1 and (kind != "ner" or (path.is_file() and ".tsv" not in path.suffixes)):  # which may be of CoNLL's layout
         return tables.pop()
     if kind == "ner" or not path.exists():
         return formats.detect(path)
