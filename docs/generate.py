@@ -22,6 +22,7 @@ from typer.cli import get_docs_for_click
 import clinical_modernbert
 import language_table
 import speed
+import suite
 from clinical_modernbert.cli.main import app
 from clinical_modernbert.settings import Settings
 
@@ -39,6 +40,7 @@ def main() -> int:
         **with_figures(HERE.parent / "README.md", "Speed", speed.readme_section()),
         **with_figures(HERE / "corpora.md", "PHI", speed.phi_section()),
         **with_figures(HERE / "guides.md", "Language", language_table.language_section()),
+        **with_figures(HERE / "benchmarks.md", "Suite", suite.suite_section()),
     }
     if "--check" not in sys.argv:
         for path, text in pages.items():
