@@ -3,7 +3,7 @@
     python benchmarks/look_inside.py OPEN-MODEL/ [--data ../shared/data] [-o report/]
 
 Writes the report into OUTPUT and its numbers into benchmarks/results/open_model_analysis.json. What it forgot is asked on Python's own
-reference, which comes with the interpreter. About half an hour on two cores.
+reference, which comes with the interpreter. About an hour of one core.
 """
 
 import argparse
@@ -14,6 +14,13 @@ from pathlib import Path
 from clinical_modernbert import atomic
 from clinical_modernbert.pretraining.run import Run
 from open_model import HERE, cmbert
+
+TABLES = {
+    "cms-icd9": "CMS32_DESC_LONG_DX.txt.gz",
+    "cms-icd10pcs": "icd_10_pcs.csv.gz",
+    "cms-hcpcs": "HCPC2020_ANWEB_w_disclaimer.txt.gz",
+}
+"""Code system -> its table's name."""
 
 
 def main() -> None:
@@ -27,7 +34,7 @@ def main() -> None:
     topics = pydoc_data.topics.topics
     atomic.write_text(other, "".join(json.dumps({"id": name, "text": text}) + "\n" for name, text in topics.items()))
     codes = options.data / "codes"
-    paths = {"cms-icd9": codes / "CMS32_DESC_LONG_DX.txt.gz", "cms-hcpcs": codes / "HCPC2020_ANWEB_w_disclaimer.txt.gz"}
+    paths = {system: codes / name for system, name in TABLES.items()}
     tables = ["icd10cm", "hpo", *(f"{system}={path}" for system, path in paths.items() if path.is_file())]
     given = [part for table in tables for part in ("--table", table)]
     beside = ["--reference", run.model_after(0), "--corpus", options.model / "corpus", "--texts", f"python-reference={other}"]
