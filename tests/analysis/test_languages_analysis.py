@@ -240,6 +240,12 @@ def test_a_corpus_that_holds_nothing_out_has_no_text_of_that_name(tmp_path):
     assert set(found) == {"some"}
 
 
+@pytest.mark.parametrize("name", ["deu", "held out"])
+def test_a_name_that_a_language_has_is_refused(english, pubmed, name):
+    with pytest.raises(ConfigError, match="Give another name"):
+        SECTIONS["languages"](Subject(english, pubmed=pubmed, texts={name: pubmed}, device="cpu"), silent)
+
+
 def test_one_long_file_is_as_many_documents_as_pieces(english, tmp_path):
     (tmp_path / "book.txt").write_text(" ".join(sentences(GERMAN_WORDS, 30, 0)))
     found = SECTIONS["languages"](Subject(english, texts={"book": tmp_path / "book.txt"}, device="cpu"), silent).metrics["book"]

@@ -44,6 +44,8 @@ def languages(subject: Subject, progress: Progress) -> Section:
     if not spoken and not subject.texts:
         given = f"--pubmed {subject.pubmed}" if subject.pubmed else f"--corpus {subject.corpus}"
         raise ConfigError(f"no abstract in another language than English ({given}). Pass --pubmed, or --texts NAME=FILE.")
+    if taken := {*spoken, material.HELD_OUT} & subject.texts.keys():
+        raise ConfigError(f"--texts {min(taken)!a} is what a language or the held-out text is called. Give another name.")
     if not fills_masks(subject.encoder):
         raise ConfigError(f"{subject.model} has no masked-language head of ModernBERT. Give a pretrained model.")
     encoders = {MODEL: subject.encoder, **subject.compared}
