@@ -1,4 +1,4 @@
-"""In: CSV or TSV (plain or gzip) and Parquet. Out: rows as mappings, in bounded memory, or why a row is none. Next: sources made of tables."""
+"""In: CSV, TSV, Parquet. Out: rows as mappings, in bounded memory, or why a row is none. Next: sources made of tables."""
 
 import csv
 import io
