@@ -33,7 +33,7 @@ class OmopNotes:
     """
 
     path: InputPath
-    """NOTE as `.csv`, `.tsv` (or with `.gz`) or `.parquet`; a folder of its parts; or one of tables, such as `note.csv`, `NOTE.parquet`, `note/`."""
+    """NOTE as `.csv`, `.tsv` (or with `.gz`) or `.parquet`; a folder of its parts; or of tables: `note.csv`, `NOTE.parquet`, `note/`."""
     type: Literal["omop"] = field(default="omop", kw_only=True)
     """Kind of source."""
     conditions: InputPath | None = field(default=None, kw_only=True)
