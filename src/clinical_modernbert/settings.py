@@ -4,9 +4,11 @@ Settings are strict: an unknown key is an error that names the nearest known one
 """
 
 import difflib
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -116,26 +118,28 @@ def _sentences(cls: type[BaseModel], error: ValidationError) -> Iterator[str]:
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         path = [str(part) for part in item["loc"]]
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            near = difflib.get_close_matches(path[-1], sorted(_all_fields(cls)), n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else "`cmbert config show` lists the known ones"
+            fields = _all_fields(cls)
+            near = difflib.get_close_matches(path[-1], sorted(fields), n=1, cutoff=0.5)
+            hint = f"did you mean {fields[near[0]]!r}?" if near else "`cmbert config show` lists the known ones"
             yield f"unknown setting {'.'.join(path)!r}: {hint}"
         else:
             message = item["msg"].removeprefix("Value error, ")
             yield f"{'.'.join(path) or 'settings'}: {message[0].lower()}{message[1:]}"
 
 
-def _all_fields(cls: Any) -> set[str]:
-    """Field names of a settings class and of every class that its fields hold."""
-    names: set[str] = set()
-    pending, seen = [cls], set()
+def _all_fields(cls: Any) -> dict[str, str]:
+    """Field names of a settings class and of every class that its fields hold -> dotted names, from the innermost list on."""
+    names: dict[str, str] = {}
+    pending, seen = deque([(cls, "")]), set()
     while pending:
-        current = pending.pop()
+        current, within = pending.popleft()
         if current in seen:
             continue
         seen.add(current)
         fields = getattr(current, "model_fields", None) or getattr(current, "__pydantic_fields__", None)
         for name, field in (fields or {}).items():
-            names.add(name)
-            pending.append(field.annotation)
-        pending.extend(get_args(current))
+            names.setdefault(name, within + name)
+            pending.append((field.annotation, f"{within}{name}."))
+        choice = get_origin(current) in (Union, UnionType, Annotated)
+        pending.extend((argument, within if choice else "") for argument in get_args(current))
     return names

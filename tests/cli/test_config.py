@@ -5,6 +5,9 @@ import yaml
 
 from clinical_modernbert import recipes
 from clinical_modernbert.cli.main import main
+from clinical_modernbert.errors import ConfigError
+from clinical_modernbert.settings import parse
+from clinical_modernbert.tasks.finetune import UserSettings
 
 
 def test_show_prints_the_resolved_recipe_with_overrides(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,6 +63,12 @@ def test_a_number_of_a_file_comes_from_that_recipe(tmp_path: Path, capsys: pytes
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["tokens:", "77", "#", "this", "recipe"] in lines
     assert ["train:", "300", "#", "me"] in lines
+
+
+@pytest.mark.parametrize("wrong", ["epochs=4", "training.epoch=4", "columns.epochs=4"])
+def test_a_setting_in_the_wrong_section_is_told_where_it_belongs(wrong: str) -> None:
+    with pytest.raises(ConfigError, match=r"did you mean 'training\.epochs'"):
+        parse(UserSettings, {}, [wrong])
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,16 @@ def test_a_learning_rate_that_breaks_the_weights_ends_in_one_error(place: Path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_tagger_that_learnt_nothing_says_so(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "with food after today given " * 4
+    for number in range(60):
+        document = formats.AnnotatedDocument(f"d{number}", text, (formats.Span.over(text, "T1", "Phrase", (23, 51)),))
+        formats.write([document], tmp_path / "brat", "brat")
+    command = ["finetune", str(place / "model"), "--task", "ner", "--data", str(tmp_path / "brat"), "-o", str(tmp_path / "out")]
+    assert main([*command, "--set", "training.peak_lr=1e-7", "--set", "training.epochs=1"]) == 0
+    assert "in 1 epochs. Set training.epochs higher, or --tune." in capsys.readouterr().err
+
+
 def test_spans_that_no_tags_can_say_are_counted(place: Path, tmp_path: Path) -> None:
     documents = [
         formats.AnnotatedDocument(

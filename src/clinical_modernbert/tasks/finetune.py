@@ -1,5 +1,6 @@
 """In: a model folder and a user's labels. Out: a fine-tuned model folder with its score, its confusions and a card. Next: `api`, `cli`."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -30,6 +31,8 @@ from clinical_modernbert.tasks.significance import interval
 from clinical_modernbert.tasks.stopping import Fit
 from clinical_modernbert.tasks.training import Encoded, FinetuneSettings, predict, train
 from clinical_modernbert.tokenization import Tokenizer
+
+logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 _METRICS: dict[Kind, Metric] = {
@@ -121,6 +124,11 @@ def finetune(
     parts = [Encoded.of(problem, part) for part in (splits.train, splits.dev, splits.test)]
     fitted = train(task, problem, parts[0], parts[1], metric, settings.training, seed, progress)
     done = _scored(task, problem, parts, metric, fitted, settings, splits.counted, output)
+    if done.dev <= 0:
+        logger.warning(
+            "%s on the dev part stayed at %.3f: nothing was learnt from %d examples in %d epochs. Set training.epochs higher, or --tune.",
+            *(metric, done.dev, len(splits.train), len(fitted.history)),
+        )
     about = {
         "format_version": FORMAT_VERSION,
         "task": kind,
