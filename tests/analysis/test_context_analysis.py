@@ -204,12 +204,10 @@ def test_the_section_says_what_was_planted_and_nothing_where_nothing_was(tokeniz
     section = context_section(measured)
     said = {finding.title: finding.reading for finding in section.findings}
     assert "nats lower" in said["More text around the same hidden tokens"]
-    assert (
-        "taken from the admission section up to 256 tokens away" in said["Facts of the admission section, hidden in the discharge section"]
-    )
+    assert "told from 0 up to 256 tokens away" in said["Facts of the admission section, hidden in the discharge section"]
     turned = context_section({MODEL: measured[UNTRAINED], UNTRAINED: measured[MODEL]})
     said = {finding.title: finding.reading for finding in turned.findings}
-    assert "does not measurably take" in said["Facts of the admission section, hidden in the discharge section"]
+    assert "told from 0 at no distance" in said["Facts of the admission section, hidden in the discharge section"]
     assert "not distinguishable" in said["A needle by depth and length"]
     assert "not distinguishably" in said["At the edges of a window"]
     assert json.loads(json.dumps(section.metrics))[MODEL]["planted_facts"]["16"]["shift"]["low"] > 1

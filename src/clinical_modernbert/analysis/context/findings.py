@@ -83,13 +83,12 @@ def at_edges(measured: Measured) -> Finding:
 def planted(measured: Measured) -> Finding:
     """Facts of the admission section in the discharge section."""
     found, counts = measured[MODEL].facts, measured[MODEL].counts
-    last, far = reach(found), list(found)[-1]
+    last, near, far = reach(found), next(iter(found)), list(found)[-1]
+    shifts = " and ".join(f"{found[name]['shift'].value:+.2g} nats {_n(name)} tokens away" for name in (near, far))
     reading = (
-        f"The hidden fact is taken from the admission section up to {_n(last)} tokens away (at {_n(far)} tokens "
-        f"{found[far]['shift'].value:+.3f} nats, {_interval(found[far]['shift'])}; {found[far]['right'].value:.0%} right, chance 50%)."
-        if last
-        else f"The model does not measurably take the hidden fact from the admission section, not even {_n(next(iter(found)))} tokens away."
-    )
+        f"Stating a fact in the admission section shifts the hidden one by {shifts} (0.69 would double its odds); "
+        f"{found[far]['right'].value:.0%} of the farthest are right, by chance 50%. "
+    ) + (f"The shift is told from 0 up to {_n(last)} tokens away." if last else "The shift is told from 0 at no distance.")
     note = (
         f"{counts['facts']} pairs of facts in {counts['notes']} invented notes. Shift: half of how much higher the log-odds of fact a over "
         "fact b are with a planted than with b planted, in nats, so that what the model thinks of a and b anyway cancels; 0 is what a "
