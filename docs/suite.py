@@ -45,7 +45,7 @@ def _cell(row: dict[str, Any]) -> str:
 
 def _note(found: dict[str, Any]) -> str:
     return (
-        f"\nMean over seeds ± their standard deviation; the difference on the same documents, with a bootstrap interval over them. "
+        f"\nMean over seeds ± their standard deviation; the difference on the same documents, with an interval over documents and seeds. "
         f"`benchmarks/suite.py`, {found['measured_on']}, {found['minutes']:.0f} minutes of one core.\n"
     )
 

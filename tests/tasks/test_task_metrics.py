@@ -199,6 +199,24 @@ def test_equally_good_models_are_told_apart_one_time_in_twenty() -> None:
     assert 2 <= told <= 20
 
 
+def test_what_seeds_alone_change_is_no_difference_and_what_they_cannot_is_one() -> None:
+    rng = np.random.default_rng(3)
+    gold = rng.choice(["a", "b", "c"], 80).tolist()
+
+    def seeds(mean: float) -> list[Counts]:
+        found = []
+        for share in np.clip(rng.normal(mean, 0.08, 5), 0, 1):
+            said = [[label] if rng.random() < share else ["none"] for label in gold]
+            found.append(label_counts([[x] for x in gold], said, [str(n) for n in range(80)]))
+        return found
+
+    def told(other: float) -> int:
+        return sum(compare(seeds(0.7), seeds(other), "accuracy").p_value < 0.05 for _ in range(200))
+
+    assert told(0.7) <= 14
+    assert told(0.3) >= 190
+
+
 def test_draws_without_a_figure_do_not_make_equal_models_differ() -> None:
     gold = np.array([[True], [False], [False]])
     one, other = (Scores(gold, np.array([[0.5], [first], [1 - first]]), np.arange(3)) for first in (0.4, 0.6))
