@@ -112,7 +112,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
-    logging.basicConfig(format="%(message)s")
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as links:
         if options.rehearse:
             suite = rehearsal(Path(folder))
