@@ -191,7 +191,7 @@ def test_a_comparison_names_the_settings_that_were_not_the_same(place: Path, tmp
     results.write(replace(one, model="other", settings=settings), tmp_path)
     capsys.readouterr()
     assert main(["results", "compare", str(tmp_path), "model", "other"]) == 0
-    assert capsys.readouterr().out.splitlines()[1:] == ["  with another probe.epochs: 40 and 3"]
+    assert capsys.readouterr().out.splitlines()[1:] == ["  not with the same probe.epochs"]
 
 
 def test_models_that_were_asked_about_other_documents_are_not_compared(

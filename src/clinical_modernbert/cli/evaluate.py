@@ -154,5 +154,5 @@ def compare(
         share = "" if line.train_share == 1 else f", {percent(line.train_share)} of the training part"
         figures = f"{c.difference:+.4f} (95% {c.low:+.4f} to {c.high:+.4f}), p = {c.p_value:.4f}"
         sys.stdout.write(f"{line.task} ({line.method}{share}): {line.metric} {figures}\n")
-        for name, (first, second) in line.apart.items():
-            sys.stdout.write(f"  with another {name}: {first} and {second}\n")
+        if line.apart:
+            sys.stdout.write(f"  not with the same {', '.join(line.apart)}\n")

@@ -7,7 +7,7 @@ import json
 import platform
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from clinical_modernbert import __version__, atomic
 from clinical_modernbert.errors import DataError
+from clinical_modernbert.settings import changes
 from clinical_modernbert.tasks import catalogue
 from clinical_modernbert.tasks.card import Metric
 from clinical_modernbert.tasks.metrics import Counts, Outcome, from_json, num_numbers, to_json
@@ -209,7 +210,7 @@ def _row(some: Sequence[Result]) -> Row:
 class Compared:
     """Two models on one task, each with the mean of its seeds: how much the first is ahead.
 
-    `apart` names the settings that were not the same, each with the value of either.
+    `apart` names the settings that were not the same.
     """
 
     task: str
@@ -219,7 +220,7 @@ class Compared:
     one: str
     other: str
     comparison: Comparison
-    apart: dict[str, tuple[Any, Any]]
+    apart: tuple[str, ...]
 
 
 def compared(results: Sequence[Result], one: str, other: str) -> list[Compared]:
@@ -244,22 +245,8 @@ def compared(results: Sequence[Result], one: str, other: str) -> list[Compared]:
         if len({outcome.num_documents for outcome in (*ones, *others)}) > 1:
             raise DataError(f"results of {task} are of different documents, as another version read the files otherwise. Evaluate again.")
         metric: Any = some[0].metric
-        apart = _apart(models[one][0].settings, models[other][0].settings)
+        apart = tuple(changes(models[one][0].settings, models[other][0].settings))
         found.append(Compared(task, metric, method, share, one, other, compare(ones, others, metric), apart))
     if not found:
         raise DataError(f"no task has results of both {one!a} and {other!a}. There are {', '.join(sorted({r.model for r in results}))}.")
     return found
-
-
-def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What two settings do not share, by dotted name."""
-    ones, others = dict(_leaves(one)), dict(_leaves(other))
-    return {name: (ones.get(name), others.get(name)) for name in sorted({*ones, *others}) if ones.get(name) != others.get(name)}
-
-
-def _leaves(settings: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{within}{name}.")
-        else:
-            yield f"{within}{name}", value
