@@ -5,7 +5,7 @@ Weights come from safetensors, nothing is fetched, no code of the folder runs. P
 
 # T tokens in the packed row, S documents, L slots of the longest, D hidden
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,8 @@ _UNTRUSTED = ("auto_map", "attn_implementation", "_attn_implementation", "_attn_
 """Fields of a `config.json` that name code or kernels to fetch."""
 _NO_WEIGHT_NEEDED = ("pooler.", "embeddings.position_ids")
 """Parts that token states do not depend on."""
+_LEAST_SHARE = 2 / 3
+"""Of the longest document's tokens, that a document padded to it has: a third of the work at most is for padding."""
 _UNLIMITED = 10**6
 """What transformers calls the length of a model without a limit is larger."""
 
@@ -54,28 +56,44 @@ class ForeignModel(nn.Module):
 
     def encode(self, input_ids_T: Tensor, cu_seqlens: Tensor, max_seqlen: int) -> Tensor:
         """Last hidden states (T, D) of a packed row; see `ModernBertModel.forward`."""
-        ids_SL, mask_SL = self._padded(input_ids_T, cu_seqlens, max_seqlen)
-        hidden_TD: Tensor = self.network(input_ids=ids_SL, attention_mask=mask_SL.long()).last_hidden_state[mask_SL]
-        return hidden_TD
+        return self._states(input_ids_T, cu_seqlens, every_layer=False)[0]
 
     def layers(self, input_ids_T: Tensor, cu_seqlens: Tensor, max_seqlen: int) -> list[Tensor]:
         """States (T, D) of a packed row after the embeddings and after each layer."""
-        ids_SL, mask_SL = self._padded(input_ids_T, cu_seqlens, max_seqlen)
-        found = self.network(input_ids=ids_SL, attention_mask=mask_SL.long(), output_hidden_states=True).hidden_states
-        return [hidden_SLD[mask_SL] for hidden_SLD in found]
+        return self._states(input_ids_T, cu_seqlens, every_layer=True)
 
-    def _padded(self, input_ids_T: Tensor, cu_seqlens: Tensor, max_seqlen: int) -> tuple[Tensor, Tensor]:
+    def _states(self, input_ids_T: Tensor, cu_seqlens: Tensor, every_layer: bool) -> list[Tensor]:
+        """Documents of like lengths go through together; (T, D) of the last layer, or of each, in the row's order."""
         lengths = cu_seqlens.diff().tolist()
+        documents = torch.split(input_ids_T, lengths)
         padding = self.network.config.pad_token_id or 0
-        ids_SL = pad_sequence(list(torch.split(input_ids_T, lengths)), batch_first=True, padding_value=padding)
-        mask_SL = torch.arange(max_seqlen, device=ids_SL.device) < torch.tensor(lengths, device=ids_SL.device)[:, None]
-        return ids_SL, mask_SL
+        parts: dict[int, list[Tensor]] = {}
+        for group in like_lengths(lengths):
+            ids_SL = pad_sequence([documents[number] for number in group], batch_first=True, padding_value=padding)
+            mask_SL = pad_sequence([torch.ones_like(documents[number]) for number in group], batch_first=True)
+            found = self.network(input_ids=ids_SL, attention_mask=mask_SL, output_hidden_states=every_layer)
+            for states_SLD in found.hidden_states if every_layer else [found.last_hidden_state]:
+                for number, states_LD in zip(group, states_SLD, strict=True):
+                    parts.setdefault(number, []).append(states_LD[: lengths[number]])
+        return [torch.cat(same) for same in zip(*(parts[number] for number in range(len(lengths))), strict=True)]
 
     def untrained(self, seed: int) -> "ForeignModel":
         """The same shape with random weights, as its library draws them."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return ForeignModel(_build(type(self.network), self.network.config), self.config.max_position_embeddings).eval()
+
+
+def like_lengths(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """The numbers of all documents, longest first, in groups whose shortest has more than `_LEAST_SHARE` of the longest's tokens."""
+    group: list[int] = []
+    for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
+        if group and lengths[number] <= _LEAST_SHARE * lengths[group[0]]:
+            yield group
+            group = []
+        group.append(number)
+    if group:
+        yield group
 
 
 class ForeignTokenizer:
