@@ -1,6 +1,6 @@
 """Fine-tuning beside transformers' Trainer: the same weights, examples, batches, rates and epochs; how long it takes, how well it does.
 
-    python benchmarks/finetune.py MODEL [--seeds 0 1 2] [--only NAME ...] [--data ../shared/data]
+    python benchmarks/finetune.py MODEL [--seeds 0 1 2] [--tasks NAME ...] [--only CONTENDER ...] [--data ../shared/data]
     python benchmarks/finetune.py --rehearse               a minute on made-up text, to see that it runs; keeps nothing
 
 Writes benchmarks/results/finetune.json after every run; what stands in it is not done again. Needs accelerate.
@@ -50,9 +50,10 @@ from side_by_side import THREADS
 from sittings import Results, machine, packages
 
 HERE = Path(__file__).parent
+TASKS = ("sentences", "documents")
 CONTENDERS = ("ours", "ours in windows", "trainer", "trainer grouped")
 SHORTEST, LONGEST, WINDOW = 512, 8192, 512
-SIZES = {"train": 128, "dev": 48, "test": 144}
+SIZES = {"train": 64, "dev": 16, "test": 72}
 """Documents of each part, a third of each journal."""
 JOURNALS = {"PLoS ONE": "plos one", "Trials": "trials", "BMC": "bmc"}
 """How a journal's name begins, and its label."""
@@ -256,6 +257,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("model", type=Path, nargs="?", help="a ModernBERT folder")
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--epochs", type=int, default=3)
@@ -288,7 +290,7 @@ def main() -> None:
         }
         head = {"measured_on": "public sentences and articles", "packages": packages("torch", "transformers", "accelerate")}
         results = Results(options.results, settings, head)
-        compare(results, jobs, options.only, options.seeds)
+        compare(results, {name: jobs[name] for name in options.tasks}, options.only, options.seeds)
         print(json.dumps(results.found["table"], indent=1))
 
 

@@ -46,6 +46,8 @@ def speed_page() -> str:
             pretrain_table(pretrain, "contenders"),
             "What the settings `precision`, `compiled` and `checkpoint_activations` change, in a run of their own:\n",
             pretrain_table(pretrain, "modes"),
+            "## Fine-tuning on a CPU\n",
+            finetune_section(),
             "## On a GPU\n",
             gpu_section(),
             "## Serving\n",
@@ -151,6 +153,21 @@ def serving_section() -> str:
         "none was lost or answered with another's vector. Beside the better plain server (FastAPI and transformers, fp32):\n\n"
         + table(["clients, server", "requests a second", "beside the better", "p50, s", "p95, s", "p99, s", "peak memory, GiB"], rows)
     )
+
+
+def finetune_section() -> str:
+    """How long fine-tuning takes beside transformers' Trainer, and how well each does."""
+    found = read("finetune")
+    rows = []
+    for task, contenders in found["table"].items():
+        for name, one in contenders.items():
+            spread = f" ± {one['macro_f1_spread']:.3f}" if one["macro_f1_spread"] is not None else ""
+            times = f"{one['times_ours']:.2f}" if one["times_ours"] is not None else "-"
+            rows.append([f"{task}, {name}", str(one["seeds"]), f"{one['macro_f1']:.3f}{spread}", f"{one['seconds']:,.0f}", times])
+    return (
+        f"`benchmarks/finetune.py`; {found['measured_on']}; {found['settings']['machine']['threads']} threads; the open model of two cores. "
+        "Medians of the time and means of macro F1 ± standard deviation over seeds.\n\n"
+    ) + table(["", "seeds", "macro F1", "seconds", "times as long as ours"], rows)
 
 
 def gpu_section() -> str:

@@ -1,4 +1,4 @@
-"""The tables of `docs/benchmarks.md`, from what `benchmarks/suite.py` and `benchmarks/finetune.py` wrote."""
+"""The table of `docs/benchmarks.md`, from what `benchmarks/suite.py` wrote."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -48,15 +48,3 @@ def _note(found: dict[str, Any]) -> str:
         f"\nMean over seeds ± their standard deviation; the difference on the same documents, with an interval over documents and seeds. "
         f"`benchmarks/suite.py`, {found['measured_on']}, {found['minutes']:.0f} minutes of one core.\n"
     )
-
-
-def finetune_section() -> str:
-    """How long fine-tuning takes beside transformers' Trainer, and how well each does."""
-    found = read("finetune")
-    rows = []
-    for task, contenders in found["table"].items():
-        for name, one in contenders.items():
-            spread = f" ± {one['macro_f1_spread']:.3f}" if one["macro_f1_spread"] is not None else ""
-            times = f"{one['times_ours']:.2f}" if one["times_ours"] is not None else "-"
-            rows.append([f"{task}, {name}", f"{one['macro_f1']:.3f}{spread}", f"{one['seconds']:,.0f}", times])
-    return table(["", "macro F1", "seconds", "times as long as ours"], rows)
