@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clinical_modernbert.errors import CheckpointError, ConfigError
 from clinical_modernbert.inference import Encoder
@@ -42,6 +44,22 @@ def test_the_states_of_every_layer_end_in_what_it_encodes():
         torch.testing.assert_close(layers[-1], encoder.model.encode(*packed))
     assert len(layers) == 7
     assert (layers[0] - layers[-1]).abs().max() > 0.1
+
+
+def test_documents_of_any_lengths_keep_their_place_in_the_row():
+    encoder = Encoder.from_pretrained(MINILM, device="cpu")
+    sequences = encoder.sequences(["Pain.", "The heart was normal. " * 20, "No fever, no chills.", "Cough.", "The lungs were clear. " * 17])
+    with torch.inference_mode():
+        together = encoder.model.encode(*encoder.packed(sequences))
+        alone = [encoder.model.encode(*encoder.packed([sequence])) for sequence in sequences]
+    torch.testing.assert_close(together, torch.cat(alone))
+
+
+@given(st.lists(st.integers(1, 600), min_size=1, max_size=40))
+def test_padding_is_a_third_at_most(lengths):
+    groups = list(foreign.like_lengths(lengths))
+    assert sorted(number for group in groups for number in group) == list(range(len(lengths)))
+    assert all(3 * lengths[number] > 2 * max(lengths[other] for other in group) for group in groups for number in group)
 
 
 def test_meaning_is_nearer_than_spelling():
