@@ -158,6 +158,7 @@ def serving_section() -> str:
 def finetune_section() -> str:
     """How long fine-tuning takes beside transformers' Trainer, and how well each does."""
     found = read("finetune")
+    threads = found["settings"]["machine"]["threads"]
     rows = []
     for task, contenders in found["table"].items():
         for name, one in contenders.items():
@@ -165,7 +166,7 @@ def finetune_section() -> str:
             times = f"{one['times_ours']:.2f}" if one["times_ours"] is not None else "-"
             rows.append([f"{task}, {name}", str(one["seeds"]), f"{one['macro_f1']:.3f}{spread}", f"{one['seconds']:,.0f}", times])
     return (
-        f"`benchmarks/finetune.py`; {found['measured_on']}; {found['settings']['machine']['threads']} threads; the open model of two cores. "
+        f"`benchmarks/finetune.py`; {found['measured_on']}; {threads} threads; the open model of two cores. "
         "Medians of the time and means of macro F1 ± standard deviation over seeds.\n\n"
     ) + table(["", "seeds", "macro F1", "seconds", "times as long as ours"], rows)
 
