@@ -82,10 +82,21 @@ def readme_section() -> str:
             f"{times['transformers']:.1f} times as fast as its default, in "
             f"{contenders['ours fp32']['peak_memory_gib']:.1f} GiB instead of {contenders['transformers']['peak_memory_gib']:.1f}. "
             f"A corpus is tokenized {tokenizer['times_transformers']['ours, a process a core']:.1f} times as fast, to the same ids.",
+            finetune_sentence(),
             serving_sentence(),
             corpus_sentence(),
             "Random weights and ids, but for the notes; [all figures](docs/speed.md), made by the scripts in `benchmarks/`.\n",
         ]
+    )
+
+
+def finetune_sentence() -> str:
+    """What the README says of fine-tuning."""
+    sentences, documents = (read("finetune")["table"][task] for task in ("sentences", "documents"))
+    return (
+        f"To fine-tune a small model, transformers' Trainer takes {sentences['trainer']['times_ours']:.1f} times as long on sentences and "
+        f"{documents['trainer']['times_ours']:.1f} times on documents of 512 to 8,192 tokens; with batches of like lengths "
+        f"{sentences['trainer grouped']['times_ours']:.1f} and {documents['trainer grouped']['times_ours']:.1f} times."
     )
 
 

@@ -1,14 +1,18 @@
 """Fine-tuning learns what is there, and nothing else; how examples are put into rows changes nothing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from clinical_modernbert.errors import TrainingError
 from clinical_modernbert.inference.spans import Span
+from clinical_modernbert.model import hf
 from clinical_modernbert.model.config import ModernBertConfig
 from clinical_modernbert.model.heads import ModernBertForMaskedLM
 from clinical_modernbert.model.init import initialize
+from clinical_modernbert.model.task_folder import save_task_model
 from clinical_modernbert.model.task_model import TaskModel
 from clinical_modernbert.tasks.card import Metric
 from clinical_modernbert.tasks.examples import LabelledText, TaggedText
@@ -119,6 +123,38 @@ def test_how_examples_share_rows_changes_no_step(tokenizer: Tokenizer) -> None:
         train(model, problem, data, data, "accuracy", settings, seed=0)
     for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
+
+
+def test_every_step_is_the_one_that_transformers_takes_on_padded_batches(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """Weights, classifier and order alike, their model is trained by a plain loop over padded batches to the same weights."""
+    from transformers import AutoModelForSequenceClassification
+
+    problem, labels = Labelling(("no", "yes"), tokenizer, 256), ("no", "yes")
+    data = Encoded.of(problem, [*labelled(30, 0), LabelledText("long", "given food " * 100 + "heparin", ("yes",))])
+    model, settings = model_for(problem), FinetuneSettings(peak_lr=1e-3, epochs=2, batch_size=8, dropout=0.0, weight_decay=0.3)
+    save_task_model(model, tmp_path, "ModernBertForSequenceClassification", labels, "single_label_classification")
+    theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path, attn_implementation="sdpa").train()
+    train(model, problem, data, data, "accuracy", settings, seed=0)
+
+    groups = [{"params": [one for one in theirs.parameters() if (one.ndim > 1) is decays]} for decays in (True, False)]
+    optimizer = torch.optim.AdamW([groups[0] | {"weight_decay": 0.3}, groups[1] | {"weight_decay": 0.0}], lr=1e-3)
+    rng, steps, step = np.random.default_rng(0), 2 * 4, 0.5
+    for _ in range(2):
+        for numbers in np.split(rng.permutation(31), (8, 16, 24)):
+            ids = [torch.from_numpy(data.pieces[number][0].ids).long() for number in numbers]
+            padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
+            mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(one) for one in ids], batch_first=True)
+            targets = torch.tensor([labels.index(data.examples[number].labels[0]) for number in numbers])
+            theirs(input_ids=padded, attention_mask=mask, labels=targets).loss.backward()
+            torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
+            optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = 1e-3 * min(step / 0.8, (steps - step) / 7.2)
+            optimizer.step()
+            optimizer.zero_grad()
+            step += 1
+    save_task_model(model, tmp_path / "after", "ModernBertForSequenceClassification", labels, "single_label_classification")
+    ours = hf.read_tensors(tmp_path / "after")
+    for name, tensor in theirs.state_dict().items():
+        torch.testing.assert_close(ours[name], tensor, rtol=0, atol=1e-5)
 
 
 def test_a_text_longer_than_the_context_gets_a_decision_for_every_word_in_order(tokenizer: Tokenizer) -> None:
