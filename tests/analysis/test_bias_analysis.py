@@ -5,6 +5,7 @@ import json
 import re
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,13 +15,13 @@ import yaml
 from clinical_modernbert.analysis.bias import templates as templates_module
 from clinical_modernbert.analysis.bias.associations import Spread, associations, comparisons, size
 from clinical_modernbert.analysis.bias.cost import held_out
-from clinical_modernbert.analysis.bias.findings import of_vectors
-from clinical_modernbert.analysis.bias.flips import by_mention, by_statement, open_task
+from clinical_modernbert.analysis.bias.findings import of_task, of_vectors
+from clinical_modernbert.analysis.bias.flips import Flips, by_mention, by_statement, open_task
 from clinical_modernbert.analysis.bias.scoring import fill, questions, score
 from clinical_modernbert.analysis.bias.section import _sizes_by_chance, _untrained
 from clinical_modernbert.analysis.bias.templates import Templates
 from clinical_modernbert.analysis.bias.vectors import EffectSize, association_test, effect_sizes, smallest_p
-from clinical_modernbert.analysis.statistics import false_discovery
+from clinical_modernbert.analysis.statistics import Estimate, false_discovery
 from clinical_modernbert.analysis.subject import BAG, MODEL, Subject
 from clinical_modernbert.batching import PackedBatch
 from clinical_modernbert.cli.main import main
@@ -352,21 +353,45 @@ def test_spans_are_compared_where_they_stand(place, balanced):
     from clinical_modernbert import formats
     from clinical_modernbert.inference import Span
 
+    marked = [(r"(\w+) and", "Person"), (r"(Aspirin)", "Drug")]
     documents = []
     for number in range(60):
-        text = f"The woman and her mother took Aspirin. Bed {number}."
-        start = text.index("Aspirin")
-        span = formats.Span.over(text, "T1", "Drug", (start, start + 7))
-        documents.append(formats.AnnotatedDocument(f"n{number:02}", text, (span,)))
+        text = f"Saw a woman and her mother, who took Aspirin. Bed {number}."
+        spans = [
+            formats.Span.over(text, f"T{i}", label, re.search(found, text).span(1)) for i, (found, label) in enumerate(marked, start=1)
+        ]
+        documents.append(formats.AnnotatedDocument(f"n{number:02}", text, tuple(spans)))
     formats.write(documents, place / "brat", "brat")
     command = ["finetune", str(balanced), "--task", "ner", "--data", str(place / "brat"), "-o", str(place / "tagger"), "-q"]
     assert main([*command, "--set", "training.epochs=1"]) == 0
     task = open_task(place / "tagger", place / "brat", None, 0, "cpu")
-    task.encoder.tag = lambda texts, progress=None: [[Span(text.index("Aspirin"), text.index("Aspirin") + 7, "Drug")] for text in texts]
+
+    def tag(texts, progress=None):
+        """What is right, and the first word of a statement, which is no part of the text."""
+        stated = [[Span(0, 3, "Drug")] if not text.startswith("Saw") else [] for text in texts]
+        return [
+            [Span(*re.search(found, text).span(1), label) for found, label in marked] + more
+            for text, more in zip(texts, stated, strict=True)
+        ]
+
+    task.encoder.tag = tag
     results = [*by_mention(task), *by_statement(task, TEMPLATES)]
     assert [one.name for one in results] == ["sex", "sex: male / female"]
     for one in results:
         assert (one.rate.value, one.f1[0].value, one.f1[1].value) == (0, 1, 1)
+
+
+def test_of_many_gaps_one_that_chance_explains_is_not_told():
+    def flips(name: str, gap: float) -> Flips:
+        draws = np.random.default_rng(0).normal(size=1000)
+        zero, one = Estimate(0.0, 0 * draws), Estimate(1.0, 0 * draws + 1)
+        return Flips(name, 9, zero, zero, (one, one), Estimate(gap, draws + gap))
+
+    task = SimpleNamespace(metric="macro_f1")
+    alone, among = of_task(task, [], [flips("one", 2.2)]), of_task(task, [], [flips("one", 2.2), *(flips(f"n{i}", 0) for i in range(10))])
+    assert "differs between groups for one" in alone.reading
+    assert "no gap in macro_f1 is told" in among.reading
+    assert "differs between groups for two" in of_task(task, [], [flips("two", 5), *(flips(f"n{i}", 0) for i in range(10))]).reading
 
 
 def test_our_own_templates_fit_and_are_spoken_of_by_reviewers():

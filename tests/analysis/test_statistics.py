@@ -84,6 +84,21 @@ def test_a_ratio_of_sums_draws_whole_groups_and_differences_are_paired():
     assert found.minus(clustered_ratio(above + below, below, group, weights)).interval == (-1, -1)
 
 
+def test_a_draw_without_what_is_asked_about_is_no_zero():
+    group, weights = np.array([0, 0, 1]), draw(30)
+    found = clustered_mean(np.array([0.93, 0.95, 0.94]), group, weights)
+    assert np.isnan(found.draws).any()
+    assert found.interval == pytest.approx((0.94, 0.94))
+    assert clustered_ratio(np.ones(3), np.full(3, 2.0), group, weights).interval == (0.5, 0.5)
+
+
+def test_p_goes_with_the_interval_and_is_never_0():
+    draws = np.random.default_rng(0).normal(size=1000)
+    assert Estimate(1.8, draws + 1.8).p_value > 0.05 > Estimate(2.2, draws + 2.2).p_value == Estimate(-2.2, -draws - 2.2).p_value
+    assert Estimate(9.0, draws + 9).p_value == 2 / 1001
+    assert Estimate(0.0, 0 * draws).p_value == 1
+
+
 def test_one_small_p_value_of_four_is_not_found_after_correction_and_four_are():
     assert holm(np.array([0.08, 0.63, 0.004, 0.36])).min() > 0.01
     assert holm(np.array([0.002, 0.001, 0.0024, 0.0001])).max() < 0.01

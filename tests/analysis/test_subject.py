@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from clinical_modernbert.analysis.subject import Subject
+from clinical_modernbert.analysis.subject import Subject, reference_names
 
 
 class Shards:
@@ -47,3 +47,8 @@ def test_every_document_is_sampled_as_often_as_any_other_and_they_stay_in_order(
 
 def test_a_corpus_without_such_documents_gives_none():
     assert subject(Shards(number=3, long=2)).documents("validation", 5, min_characters=99) == []
+
+
+def test_a_reference_called_like_a_column_gets_a_name_of_its_own():
+    folders = [Path("/model"), Path("/runs/model"), Path("/untrained"), Path("/bert")]
+    assert list(reference_names(folders)) == ["model (reference)", "runs/model", "untrained (reference)", "bert"]

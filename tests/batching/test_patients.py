@@ -4,19 +4,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinical_modernbert.batching.patients import PatientSamples, count_patients, number_patients, patients_of
+from clinical_modernbert.batching.patients import PatientSamples, count_patients, patients_of
 from clinical_modernbert.batching.samples import Samples
 from clinical_modernbert.corpus import CorpusSettings, build_corpus
+from clinical_modernbert.corpus.settings import CounterfactualSettings
 from clinical_modernbert.sources import Files
-
-
-@given(st.lists(st.sampled_from([None, "", "a", "b", "c"])))
-def test_documents_share_a_number_exactly_if_they_share_a_patient(names):
-    numbers = number_patients(names).tolist()
-    for i, one in enumerate(names):
-        for j, other in enumerate(names):
-            assert (numbers[i] == numbers[j]) == (i == j or bool(one and one == other))
-    assert set(numbers) == set(range(len(set(numbers))))
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 14)), min_size=1), st.integers(0, 9))
@@ -45,5 +37,19 @@ def test_patients_stand_in_the_order_of_the_token_store(tmp_path):
     texts = list(corpus.texts("train"))
     of = patients_of(corpus)
     said = [text.rstrip(".").rpartition(" ")[2] for text in texts]
-    assert of.tolist() == number_patients([None if name == "None" else name for name in said]).tolist()
+    alone = iter(range(len(said)))
+    keys = [f"alone {next(alone)}" if name == "None" else name for name in said]
+    assert of.tolist() == [list(dict.fromkeys(keys)).index(key) for key in keys]
     assert count_patients(corpus) == len(set(of.tolist())) < len(texts)
+
+
+def test_a_note_without_a_patient_and_its_swapped_copy_are_one_patient(tmp_path):
+    rows = [{"id": f"n{i}", "text": f"The man number {i} was seen.", "patient": ["p1", None][i % 2]} for i in range(40)]
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = Files(tmp_path / "notes.jsonl", name="notes", id_column="id", patient_column="patient", access="open")
+    swapped = CounterfactualSettings(sources=["notes"], share=1)
+    settings = CorpusSettings(sources=[source], quality=None, near_duplicates=None, validation_fraction=0, counterfactuals=swapped)
+    corpus = build_corpus(settings, tmp_path / "corpus")
+    assert len(patients_of(corpus)) == 80
+    assert count_patients(corpus) == 21
+    assert sorted(np.bincount(patients_of(corpus)).tolist()) == [2] * 20 + [40]

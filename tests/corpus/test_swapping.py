@@ -38,6 +38,7 @@ def test_sex_is_swapped_and_swapped_back(text, swapped):
         "HER2 positive, HER-2 negative, HER 2 unknown.",
         "MS and MR were found. Do not miss a dose.",
         "Temperature 98 F, then 101F. Size M.",
+        "Vitals:\n102F, HR 80; a 99F reading.",
         "Developed HE with DAD on biopsy.",
         "A man-made valve.",
     ],
@@ -71,6 +72,13 @@ def test_places_are_found_again_in_the_swapped_text():
         assert swapped.text[swapped.moved(place) : swapped.moved(place + len(word))] == word
     assert swapped.moved(len(text)) == len(swapped.text)
     assert swapped.sides == (3, 3)
+
+
+@pytest.mark.parametrize(("text", "swaps", "term"), [("Seen by a man.", SEX, "woman"), ("There is a large hernia.", NEUTRAL, "big")])
+def test_a_term_is_found_again_behind_its_article(text, swaps, term):
+    first, swapped = next(word for word in ("man", "large") if word in text), swap(text, swaps)
+    begin = text.index(first)
+    assert swapped.text[swapped.moved(begin) : swapped.moved(begin + len(first))] == term
 
 
 WORDS = [

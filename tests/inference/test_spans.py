@@ -4,6 +4,7 @@ import unicodedata
 from itertools import pairwise, product
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,13 @@ def test_spans_become_tags_and_come_back() -> None:
     assert [TAGS[tag] for tag in tags] == ["B-x", "I-x", "B-x", "B-y"]
     assert lost == 0
     assert spans_of(tags.tolist(), TAGS, WORDS) == spans
+
+
+@pytest.mark.parametrize("label", ["", "Gene"])
+def test_a_label_without_a_name_is_decoded_like_any_other(label: str) -> None:
+    scores = np.array([[5.0, 0, 0], [0, 2, 3], [0, 0, 3]])
+    assert decode(scores, tags_of([label]), WORDS[:3]) == [Span(3, 6, label)]
+    assert decode(scores[1:], tags_of([label]), WORDS[:2]) == [Span(0, 5, label)]
 
 
 def test_what_tags_cannot_say_is_counted() -> None:

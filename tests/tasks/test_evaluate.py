@@ -205,6 +205,19 @@ def test_models_that_were_asked_about_other_documents_are_not_compared(
     assert "results of article-roles are of different documents" in capsys.readouterr().err
 
 
+def test_seeds_of_other_weights_or_settings_are_no_seeds_of_one_model(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(place, tmp_path, "--seeds", "1", "--set", "method=probe") == 0
+    (one,) = results.read(tmp_path)
+    results.write(replace(one, model="other"), tmp_path)
+    for changed in (replace(one, seed=1, weights="f00"), replace(one, seed=1, settings={**one.settings, "seed": 9})):
+        results.write(changed, tmp_path)
+        for command in (["table", str(tmp_path)], ["compare", str(tmp_path), "model", "other"]):
+            assert main(["results", *command]) == 1
+            assert "results of model on article-roles are of different weights or settings" in capsys.readouterr().err
+
+
 def test_a_probe_of_shorter_windows_is_not_taken_for_one_of_longer_ones(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ from sklearn import metrics as oracle
 from clinical_modernbert.errors import DataError
 from clinical_modernbert.inference.spans import Span, spans_of, tags_of
 from clinical_modernbert.tasks.card import Metric
+from clinical_modernbert.tasks.examples import LabelledText
 from clinical_modernbert.tasks.metrics import (
     Counts,
     Outcome,
@@ -27,7 +28,9 @@ from clinical_modernbert.tasks.metrics import (
     to_json,
     word_counts,
 )
+from clinical_modernbert.tasks.problems import Labelling
 from clinical_modernbert.tasks.significance import compare, draws, interval
+from clinical_modernbert.tokenization import train
 
 LABELS = ["a", "b", "c", "none"]
 CHOICES = st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min_size=1, max_size=30)
@@ -127,9 +130,33 @@ def test_a_label_that_nobody_has_is_left_out_of_the_mean() -> None:
 def test_correlations_are_scipys() -> None:
     rng = np.random.default_rng(1)
     gold, said = rng.integers(0, 5, 40).astype(float), rng.random(40)
-    outcome = Values(gold, said)
+    outcome = Values(gold, said, np.arange(40))
     assert outcome.figure("pearson") == pytest.approx(stats.pearsonr(gold, said).statistic)
     assert outcome.figure("spearman") == pytest.approx(stats.spearmanr(gold, said).statistic)
+
+
+def test_auroc_of_one_label_of_several_is_that_of_its_probability() -> None:
+    rng = np.random.default_rng(1)
+    table, names = rng.normal(size=(60, 3)), np.array(["a", "b", "c"])
+    gold = rng.integers(0, 3, 60)
+    examples = [LabelledText(str(n), "", (str(names[label]),)) for n, label in enumerate(gold)]
+    problem = Labelling(("a", "b", "c"), train(["of a text"] * 9, 300), 64)
+    shifted = table + rng.normal(size=(60, 1)) * 9
+    found = problem.outcome(examples, list(shifted[:, None]), "auroc").figure("auroc")
+    probabilities = np.exp(table) / np.exp(table).sum(1, keepdims=True)
+    assert found == pytest.approx(oracle.roc_auc_score(gold, probabilities, multi_class="ovr"))
+
+
+def test_numbers_of_one_patient_are_drawn_together() -> None:
+    rng = np.random.default_rng(1)
+    gold, said, patients = rng.random(12), rng.random(12), np.repeat(np.arange(4), 3)
+    outcome = Values(gold, said, patients)
+    assert outcome.num_documents == 4
+    drawn = np.concatenate([np.flatnonzero(patients == patient) for patient in (0, 0, 2, 3)])
+    expected = stats.pearsonr(gold[drawn], said[drawn]).statistic
+    assert outcome.figure("pearson", np.array([[2.0, 0, 1, 1]]))[0] == pytest.approx(expected)
+    before = {key: value for key, value in to_json(outcome).items() if key != "documents"}
+    assert from_json(before).num_documents == 12
 
 
 def test_ranking_is_scikit_learns_and_counts_what_was_not_found() -> None:
@@ -147,7 +174,7 @@ OUTCOMES: list[tuple[Outcome, Metric]] = [
     (label_counts([["a"], ["b"], ["a"]], [["a"], ["b"], ["b"]], ["1", "2", "3"]), "macro_f1"),
     (label_counts([["a"], ["b"], ["a"]], [["a"], ["b"], ["b"]], ["1", "2", "3"]), "accuracy"),
     (Scores(np.array([[True], [False], [True]]), np.array([[0.3], [0.2], [0.1]]), np.arange(3)), "auroc"),
-    (Values(np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 2.0])), "pearson"),
+    (Values(np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 2.0]), np.arange(3)), "pearson"),
     (ranking([["x"], ["y"], ["x"]], [{"x": 1}, {"x": 1}, {"x": 1}]), "mrr"),
 ]
 
@@ -237,7 +264,7 @@ def test_a_label_that_a_draw_lacks_does_not_count_against_a_perfect_model() -> N
 
 
 def test_figures_that_are_not_defined_are_told_or_are_0() -> None:
-    assert Values(np.ones(3), np.arange(3.0)).figure("pearson") == 0
+    assert Values(np.ones(3), np.arange(3.0), np.arange(3)).figure("pearson") == 0
     with pytest.raises(DataError, match="no AUROC"):
         Scores(np.array([[True], [True]]), np.zeros((2, 1)), np.arange(2)).figure("auroc")
 

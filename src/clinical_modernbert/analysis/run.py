@@ -14,7 +14,7 @@ from clinical_modernbert.analysis.report import write_report
 from clinical_modernbert.analysis.section import Section
 from clinical_modernbert.analysis.subject import Subject
 from clinical_modernbert.analysis.weights.section import weights
-from clinical_modernbert.errors import ConfigError
+from clinical_modernbert.errors import ConfigError, DataError
 from clinical_modernbert.progress import Progress, silent
 
 
@@ -46,6 +46,7 @@ def analyze(subject: Subject, names: Sequence[str], output: Path, *, overwrite: 
 
     Raises:
         ConfigError: `output` holds a report, no section could be made, the only one misses something, or there is none of a name.
+        DataError: the only one was given a file that cannot be read.
     """
     unknown = [name for name in names if name not in SECTIONS]
     if unknown:
@@ -57,7 +58,7 @@ def analyze(subject: Subject, names: Sequence[str], output: Path, *, overwrite: 
     for name in names:
         try:
             section = SECTIONS[name](subject, progress)
-        except ConfigError as error:
+        except (ConfigError, DataError) as error:
             if len(names) == 1:
                 raise
             left_out[name] = str(error)

@@ -33,9 +33,15 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Lower and upper end of the 95% interval."""
-        low, high = np.quantile(self.draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+        """Lower and upper end of the 95% interval; draws without a figure (NaN) are left out."""
+        low, high = np.nanquantile(self.draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
         return float(low), float(high)
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, that it is 0: twice the share of draws on the other side of 0, itself counted among them."""
+        beyond = min(int((self.draws <= 0).sum()), int((self.draws >= 0).sum()))
+        return min(1.0, 2 * (beyond + 1) / (len(self.draws) + 1))
 
     def over(self, other: "Estimate") -> "Estimate":
         """The ratio to `other`, draw by draw."""
@@ -75,20 +81,25 @@ def clustered_mean(values: Floats, group: npt.NDArray[np.int64], weights: Floats
     """The mean of `values`; whole groups are drawn, since answers about one concept or category go together."""
     num_groups = weights.shape[1]
     sums, counts = np.bincount(group, values, num_groups), np.bincount(group, minlength=num_groups)
-    return Estimate(float(values.mean()), (weights @ sums) / np.maximum(weights @ counts, 1))
+    return Estimate(float(values.mean()), _ratio(weights @ sums, weights @ counts))
 
 
 def weighted_mean(values: Floats, importance: Floats, weights: Floats) -> Estimate:
     """The mean of `values`, each as important as it is said; single values are drawn."""
     value = float((values * importance).sum() / importance.sum())
-    return Estimate(value, (weights @ (values * importance)) / np.maximum(weights @ importance, 1e-12))
+    return Estimate(value, _ratio(weights @ (values * importance), weights @ importance))
 
 
 def clustered_ratio(numerators: Floats, denominators: Floats, group: npt.NDArray[np.int64], weights: Floats) -> Estimate:
     """The sum of `numerators` over that of `denominators`, such as bits over bytes of texts; whole groups are drawn."""
     num_groups = weights.shape[1]
     above, below = (np.bincount(group, values, num_groups) for values in (numerators, denominators))
-    return Estimate(float(above.sum() / below.sum()), (weights @ above) / np.maximum(weights @ below, 1e-12))
+    return Estimate(float(above.sum() / below.sum()), _ratio(weights @ above, weights @ below))
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    """NaN where a draw has nothing of what is asked about."""
+    return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
 
 
 def auc(positive: Floats, negative: Floats, positive_weights: Floats, negative_weights: Floats) -> Estimate:

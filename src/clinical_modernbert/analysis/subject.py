@@ -111,6 +111,6 @@ def reference_names(folders: Sequence[Path]) -> dict[str, Path]:
     names: dict[str, Path] = {}
     for folder in folders:
         parts = folder.absolute().parts
-        options = ["/".join(parts[-i:]) for i in range(1, len(parts))]
+        options = ["/".join(parts[-i:]) for i in range(1, len(parts))] + [f"{parts[-1]} (reference)"]
         names[next(name for name in options if name not in taken | names.keys())] = folder
     return names

@@ -1,5 +1,6 @@
 """Documents -> patients, and the row that a patient fills. What private training samples, clips and promises is by patient."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,33 +9,27 @@ import polars as pl
 from clinical_modernbert.batching.batch import Ints
 from clinical_modernbert.batching.samples import Samples
 from clinical_modernbert.corpus import Corpus
+from clinical_modernbert.corpus.counterfactuals import MARK
 from clinical_modernbert.corpus.records import Split
+
+Key = tuple[str] | tuple[str, str]
+"""A patient, or the source and the id of a document without one."""
 
 
 def patients_of(corpus: Corpus, split: Split = "train") -> Ints:
-    """(documents,) the number of each document's patient, in the order of the token store; a document without one is its own.
+    """(documents,) the number of each document's patient, in the order of the token store.
 
-    Patients of one name are one, whatever source they come from: a guarantee for both is one for each.
+    Patients of one name are one, whatever source they come from: a guarantee for both is one for each. A document without a patient is its
+    own, together with its counterfactual copy. Numbers go from 0 in the order in which patients first come, without a gap.
     """
     paths = [corpus.folder / shard.path for shard in corpus.manifest.shards if shard.split == split]
-    return number_patients([name for path in paths for name in _names(path)])
+    known: dict[Key, int] = {}
+    return np.array([known.setdefault(key, len(known)) for path in paths for key in _keys(path)], dtype=np.int64)
 
 
 def count_patients(corpus: Corpus) -> int:
     """Patients of the training split; a document without one counts as one."""
     return int(patients_of(corpus).max(initial=-1)) + 1
-
-
-def number_patients(names: list[str | None]) -> Ints:
-    """Equal names get the same number, a missing one a number of its own; numbers go from 0 without a gap.
-
-    Example:
-        >>> number_patients(["p1", None, "p1", "p2", None]).tolist()
-        [0, 2, 0, 1, 3]
-    """
-    known = {name: number for number, name in enumerate(dict.fromkeys(name for name in names if name))}
-    alone = iter(range(len(known), len(known) + len(names)))
-    return np.array([known[name] if name else next(alone) for name in names], dtype=np.int64)
 
 
 class PatientSamples:
@@ -65,6 +60,7 @@ class PatientSamples:
         return taken
 
 
-def _names(shard: Path) -> list[str | None]:
-    names: list[str | None] = pl.read_parquet(shard, columns=["patient"])["patient"].to_list()
-    return names
+def _keys(shard: Path) -> Iterator[Key]:
+    table = pl.read_parquet(shard, columns=["patient", "source", "id"])
+    for patient, source, document in table.iter_rows():
+        yield (patient,) if patient else (source, document.removesuffix(MARK))

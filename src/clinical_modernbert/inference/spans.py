@@ -48,7 +48,7 @@ def tags_of(labels: Sequence[str]) -> list[str]:
 
 def allowed(tags: Sequence[str]) -> npt.NDArray[np.bool_]:
     """(tags, tags): whether the second may follow the first, an I only its own B or I; what may follow O may begin a text."""
-    return np.array([[after[0] != "I" or before[2:] == after[2:] for after in tags] for before in tags])
+    return np.array([[after[0] != "I" or (before != OUTSIDE and before[2:] == after[2:]) for after in tags] for before in tags])
 
 
 def best_tags(scores: Floats, tags: Sequence[str]) -> npt.NDArray[np.int64]:

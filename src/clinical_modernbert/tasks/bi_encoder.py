@@ -44,7 +44,6 @@ def train_vectors(
     model = copy.deepcopy(encoder.model)
     device = next(model.parameters()).device
     asked = [question for question in train.questions if train.relevant.get(question)]
-    rng = np.random.default_rng(seed)
 
     def pieces(text: str) -> list[Piece]:
         found = whole(encoder.tokenizer, text, None, model.config.max_position_embeddings)
@@ -57,7 +56,7 @@ def train_vectors(
 
     def gradients(chosen: Sequence[int]) -> tuple[float, int]:
         questions = [asked[number] for number in chosen]
-        answers = [str(rng.choice(sorted(train.relevant[question]))) for question in questions]
+        answers = [found[int(torch.randint(len(found), ()))] for found in (sorted(train.relevant[question]) for question in questions)]
         right = torch.tensor([[train.relevant[question].get(answer, 0) > 0 for answer in answers] for question in questions])
         texts = [*map(pieces, map(train.questions.__getitem__, questions)), *map(pieces, map(train.texts.__getitem__, answers))]
         parts = [[texts[number] for number in row] for row in rows(texts, range(len(texts)), settings.row_tokens)]

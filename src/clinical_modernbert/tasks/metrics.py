@@ -123,21 +123,22 @@ class Scores:
 
 @dataclass(frozen=True)
 class Values:
-    """Numbers that are right and that were said, (examples,), each a document of its own."""
+    """Numbers that are right and that were said, both (examples,); `documents` (examples,) says whose they are."""
 
     gold: Floats
     said: Floats
+    documents: npt.NDArray[np.int64]
 
     @property
     def num_documents(self) -> int:
         """See `Outcome`."""
-        return len(self.gold)
+        return int(self.documents.max()) + 1
 
     def figure(self, metric: Metric, weights: Floats | None = None) -> Floats:
-        """See `Outcome`: `pearson`, `spearman`; 0 where all numbers are the same."""
+        """See `Outcome`: `pearson`, `spearman` (draws keep the ranks of the whole sample); 0 where all numbers are the same."""
         gold, said = (self.gold, self.said) if metric == "pearson" else (ranks(self.gold), ranks(self.said))
         assert metric in ("pearson", "spearman")
-        w = np.ones((1, len(gold))) if weights is None else weights
+        w = np.ones((1, len(gold))) if weights is None else weights[:, self.documents]
         w = w / w.sum(-1, keepdims=True)
         x, y = gold - (w @ gold)[:, None], said - (w @ said)[:, None]
         spread = np.sqrt((w * x * x).sum(-1) * (w * y * y).sum(-1))
@@ -298,7 +299,8 @@ def from_json(data: Mapping[str, Any]) -> Outcome:
         return Counts(labels=tuple(given["labels"]), **numbers)
     if kind is Scores:
         return Scores(np.array(given["gold"], np.bool_), np.array(given["scores"], np.float64), np.array(given["documents"], np.int64))
-    return Values(np.array(given["gold"], np.float64), np.array(given["said"], np.float64))
+    documents = given.get("documents", range(len(given["gold"])))  # earlier ones had each example for itself
+    return Values(np.array(given["gold"], np.float64), np.array(given["said"], np.float64), np.array(documents, np.int64))
 
 
 def _plain(value: Any) -> Any:

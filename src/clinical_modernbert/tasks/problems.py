@@ -131,7 +131,8 @@ class Labelling(Problem[LabelledText]):
         """See `Problem`."""
         table = np.concatenate(scores)
         if metric == "auroc":
-            return _scores(examples, self.labels, table if len(self.labels) > 2 else table - table[:, ::-1])
+            log_odds = table - table[:, ::-1] if len(self.labels) == 2 else table - np.logaddexp.reduce(table, axis=1, keepdims=True)
+            return _scores(examples, self.labels, log_odds)
         said = [[self.labels[number]] for number in table.argmax(1)]
         return label_counts([example.labels for example in examples], said, _groups(examples), self.no_class)
 
@@ -188,7 +189,7 @@ class Regressing(Labelling):
     def outcome(self, examples: Sequence[LabelledText], scores: Sequence[Floats], metric: Metric) -> Outcome:
         """See `Problem`."""
         said = np.concatenate(scores)[:, 0] * self.spread + self.mean
-        return Values(np.array([example.value for example in examples], np.float64), said.astype(np.float64))
+        return Values(np.array([example.value for example in examples], np.float64), said.astype(np.float64), _documents(examples))
 
 
 def problem_of(kind: Kind, without_class: Sequence[str], train: Sequence[Any], tokenizer: AnyTokenizer, max_tokens: int) -> Problem[Any]:
@@ -225,5 +226,8 @@ def _groups(examples: Sequence[LabelledText]) -> list[str]:
 
 def _scores(examples: Sequence[LabelledText], labels: Sequence[str], table: Floats) -> Scores:
     gold = np.array([[label in example.labels for label in labels] for example in examples])
-    documents = np.unique(_groups(examples), return_inverse=True)[1]
-    return Scores(gold, table.astype(np.float64), documents)
+    return Scores(gold, table.astype(np.float64), _documents(examples))
+
+
+def _documents(examples: Sequence[LabelledText]) -> npt.NDArray[np.int64]:
+    return np.unique(_groups(examples), return_inverse=True)[1]

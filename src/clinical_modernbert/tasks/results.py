@@ -181,7 +181,7 @@ def rows(results: Sequence[Result], published: bool = True) -> list[Row]:
     """The lines of a table, task by task, the best first; with the published figures of the tasks that occur.
 
     Raises:
-        DataError: two results of a task are of other data, and cannot stand side by side.
+        DataError: two results of a task are of other data, or two seeds of other weights or settings, and cannot stand side by side.
     """
     groups: dict[tuple[str, str, str, float], list[Result]] = {}
     checksums: dict[str, str] = {}
@@ -200,10 +200,22 @@ def rows(results: Sequence[Result], published: bool = True) -> list[Row]:
 
 
 def _row(some: Sequence[Result]) -> Row:
+    _refuse_mixed(some)
     one, values = some[0], [result.value for result in some]
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     low, high = (statistics.fmean(getattr(result, side) for result in some) for side in ("low", "high"))
     return Row(one.task, one.metric, one.model, one.method, one.train_share, len(some), statistics.fmean(values), spread, low, high)
+
+
+def _refuse_mixed(seeds: Sequence[Result]) -> None:
+    """Seeds are of one model, trained in one way."""
+    first = seeds[0]
+    for other in seeds[1:]:
+        if (other.weights, other.settings) != (first.weights, first.settings):
+            raise DataError(
+                f"results of {first.model} on {first.task} are of different weights or settings (seeds {first.seed} and {other.seed}). "
+                "Evaluate all seeds again with --overwrite, or take the others away."
+            )
 
 
 @dataclass(frozen=True)
@@ -227,7 +239,7 @@ def compared(results: Sequence[Result], one: str, other: str) -> list[Compared]:
     """Every task, method and share of the training data on which there are both models.
 
     Raises:
-        DataError: there is none, the outcomes are of other data, or they were too large to be kept.
+        DataError: there is none, the outcomes are of other data, seeds of other weights or settings, or they were too large to be kept.
     """
     groups: dict[tuple[str, str, float], dict[str, list[Result]]] = {}
     for result in results:
@@ -237,6 +249,8 @@ def compared(results: Sequence[Result], one: str, other: str) -> list[Compared]:
         if not {one, other} <= models.keys():
             continue
         some = [*models[one], *models[other]]
+        _refuse_mixed(models[one])
+        _refuse_mixed(models[other])
         if len({result.checksum for result in some}) > 1:
             raise DataError(f"results of {task} are of different files of the data set. Evaluate again on one of them.")
         if any(result.outcome is None for result in some):

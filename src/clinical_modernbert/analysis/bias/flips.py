@@ -130,11 +130,11 @@ def by_statement(task: Task, templates: Templates, seed: int = 0, progress: Prog
     told: dict[str, tuple[list[Example], Answers, Answers]] = {}
 
     def about(term: str) -> tuple[list[Example], Answers, Answers]:
-        """The texts, what is said of them, and the same in places of the texts without a statement."""
+        """The texts, what is said of them behind the statement, and the same in places of the texts without it."""
         if term not in told:
             before = statement.replace(GROUP, term) + " "
             texts = [_moved(example, Swapped(before + example.text, ((0, 0, before),), (0, 0))) for example in task.examples]
-            said = answers(task, texts, progress)
+            said = [tuple(span for span in some if not 0 < span.end <= len(before)) for some in answers(task, texts, progress)]
             told[term] = texts, said, [tuple(_back(span, len(before)) for span in some) for some in said]
         return told[term]
 

@@ -48,7 +48,7 @@ def hierarchy_pairs(concepts: list[Concept], seed: int, per_depth: int = 500) ->
             i, j = rng.choice(by_prefix[prefix], 2, replace=False).tolist()
             if concepts[i].path[depth : depth + 1] != concepts[j].path[depth : depth + 1]:
                 candidates.add((min(i, j), max(i, j)))
-        found += sorted(candidates)[:: max(1, len(candidates) // per_depth)][:per_depth]
+        found += rng.permutation(np.array(sorted(candidates)).reshape(-1, 2))[:per_depth].tolist()
         deeper: dict[tuple[str, ...], list[int]] = {}
         for prefix in prefixes:
             for member in by_prefix[prefix]:

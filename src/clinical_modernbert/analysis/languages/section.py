@@ -55,7 +55,9 @@ def languages(subject: Subject, progress: Progress) -> Section:
     fertility(findings, _of_own_vocabulary(encoders))
     known = [one.text for one in subject.documents("train", KNOWN_DOCUMENTS)] if subject.corpus else []
     losses(findings, subject.encoder, subject.compared, known, subject.seed, progress)
-    return languages_section(findings, list(spoken), list(texts), next(iter(subject.references), None))
+    return languages_section(
+        findings, list(spoken), list(texts), next((name for name in subject.references if name in findings.bits_per_byte), None)
+    )
 
 
 def _of_own_vocabulary(encoders: Mapping[str, Encoder]) -> dict[str, Encoder]:
@@ -69,7 +71,7 @@ def languages_section(findings: Findings, spoken: Sequence[str], texts: Sequence
     """The section: fertility and loss of the languages `spoken`, then the loss of `texts` beside that of `reference`."""
     found = [_fertility(findings, spoken), _loss(findings, spoken)] if spoken else []
     if texts:
-        found.append(_forgetting(findings, texts, reference if reference in findings.bits_per_byte else None))
+        found.append(_forgetting(findings, texts, reference))
     title = "Languages and domains: what other text costs"
     return Section("languages", title, ABOUT, found, metrics(findings), LIMITS)
 

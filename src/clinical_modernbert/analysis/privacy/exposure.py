@@ -1,6 +1,7 @@
 """Planted secrets -> exposure: how far up a model puts them among others of their form (Carlini et al. 2019, section 4).
 
-A secret was drawn from its pool by chance, so that its rank is uniform for a model that never saw it: p-values are exact.
+A secret was drawn from its pool by chance, so that its rank is uniform for a model that never saw it: p-values of one
+secret are exact. Those of several take their ranks as independent, which secrets that share their candidates are but nearly.
 """
 
 from collections.abc import Sequence

@@ -14,14 +14,16 @@ from clinical_modernbert.settings import Settings, parse
 
 Dimension = Literal["sex", "ethnicity"]
 Term = tuple[str, str]
+Edit = tuple[int, int, str]
+"""Start and end of what is replaced, and what stands there instead."""
 
 _PRONOUN = r"(?<![\w/-])(?:his|hers?|him)\b(?![/-])"
 _AGE = (
     r"\b\d{1,3}[ -]?(?:yo|y/o|y\.o\.|yr[ -]old|years?[ -]old),?[ -]"
-    r"|(?:^|\b(?:an?|pt) )\d{1,3}"
+    r"|(?:^|\b(?:an?|pt) )(?!(?:9[5-9]|10\d)[MF])\d{1,3}"
     r"|\b(?:Sex|Gender): *"
 )
-"""What stands before a letter for the sex; a number alone may be a temperature."""
+"""What stands before a letter for the sex; a number alone may be a temperature, and so may one from 95 to 109 behind "a"."""
 _SHORT = 3
 """Capitals of so many letters are an abbreviation (HE, DAD) unless a word beside it has capitals too."""
 _NOT_A_PRONOUN = re.compile(r"(?i:bundle of )His\b|\bHis(?=[ -](?:bundle|Purkinje))|\bHER(?=[ -]?\d)")
@@ -75,7 +77,7 @@ class Swaps(Settings):
         terms = _either(plain)
         if self.adjectives:
             terms += rf"|(?:{_either([term for pair in self.adjectives for term in pair])})(?= (?:{_either(self.people)})\b)"
-        found = rf"(?:\b(?P<article>an?)(?P<space>[ \n]))?\b(?P<term>{terms})\b(?!-made)"
+        found = rf"(?:\b(?P<article>an?)[ \n])?\b(?P<term>{terms})\b(?!-made)"
         if self.letters:
             found += rf"|(?:{_AGE})(?P<letter>[{''.join(self.letters)}])\b"
         if self.after_object:
@@ -103,12 +105,12 @@ class Swapped:
     """A swapped text.
 
     Attributes:
-        edits: (start, end, replacement) of every change, in characters of the first text, in order.
+        edits: every change, in characters of the first text, in order.
         sides: how many terms were of the first and of the second side, such as male and female.
     """
 
     text: str
-    edits: tuple[tuple[int, int, str], ...]
+    edits: tuple[Edit, ...]
     sides: tuple[int, int]
 
     def moved(self, place: int) -> int:
@@ -144,16 +146,15 @@ def swap(text: str, swaps: Swaps) -> Swapped:
         'Ms. Lee hurt herself. Her husband, a nurse, drove her to us.'
     """
     kept = {place for found in _NOT_A_PRONOUN.finditer(text) for place in range(*found.span())}
-    edits: list[tuple[int, int, str]] = []
+    edits: list[Edit] = []
     sides = [0, 0]
     for found in swaps.pattern.finditer(text):
         if found.start() in kept:
             continue
-        edit = _edit(text, found, swaps)
-        if edit is not None:
-            (start, end, replacement), side = edit
+        changes, side = _edit(text, found, swaps)
+        if changes:
             sides[side] += 1
-            edits.append((start, end, replacement))
+            edits += changes
     parts, done = [], 0
     for start, end, replacement in edits:
         parts += [text[done:start], replacement]
@@ -161,25 +162,25 @@ def swap(text: str, swaps: Swaps) -> Swapped:
     return Swapped("".join([*parts, text[done:]]), tuple(edits), (sides[0], sides[1]))
 
 
-def _edit(text: str, found: "re.Match[str]", swaps: Swaps) -> tuple[tuple[int, int, str], int] | None:
-    """The change of one term and its side; None where it stays."""
+def _edit(text: str, found: "re.Match[str]", swaps: Swaps) -> tuple[list[Edit], int]:
+    """The changes of one term and of the article before it, and its side; no changes where it stays."""
     groups = found.groupdict()
     if letter := groups.get("letter"):
         assert swaps.letters is not None
         side = swaps.letters.index(letter.upper())
-        return ((*found.span("letter"), swaps.letters[1 - side]), side) if letter.isupper() else None
+        return [(*found.span("letter"), swaps.letters[1 - side])] if letter.isupper() else [], side
     if pronoun := groups.get("pronoun"):
         other, side = _pronoun(text, found.end(), pronoun.lower(), swaps), int(pronoun.lower().startswith("her"))
-        return None if _is_abbreviation(text, found, pronoun) else ((*found.span("pronoun"), _like(pronoun, other)), side)
+        return [] if _is_abbreviation(text, found, pronoun) else [(*found.span("pronoun"), _like(pronoun, other))], side
     term, article = groups["term"], groups["article"]
     if _is_in_name(text, found, term, swaps) or _is_abbreviation(text, found, term):
-        return None
+        return [], 0
     other, side = swaps.other[" ".join(term.lower().split())]
-    start, end = found.span("term")
-    if article is None:
-        return (start, end, _like(term, other)), side
-    wanted = _like(article[0], "an" if other[0].lower() in "aeiou" else "a", is_word=False)
-    return (found.start("article"), end, wanted + groups["space"] + _like(term, other)), side
+    changes = [(*found.span("term"), _like(term, other))]
+    if article is not None:
+        wanted = _like(article[0], "an" if other[0].lower() in "aeiou" else "a", is_word=False)
+        changes = [(*found.span("article"), wanted), *changes] if wanted != article else changes
+    return changes, side
 
 
 def _is_abbreviation(text: str, found: "re.Match[str]", term: str) -> bool:
