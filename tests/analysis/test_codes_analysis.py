@@ -149,6 +149,7 @@ def test_hierarchy_pairs_are_of_all_depths(table):
     assert set(distance.tolist()) == {2, 4, 6}
     assert all(80 <= int((distance == d).sum()) <= 100 for d in (2, 4, 6))
     assert all(i != j for i, j in pairs.tolist())
+    assert all(pairs[distance == d].max() > 540 for d in (2, 4, 6))  # to the end of the table
 
 
 @pytest.fixture(scope="module")

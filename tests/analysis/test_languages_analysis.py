@@ -17,7 +17,7 @@ from clinical_modernbert.analysis.languages.material import Text, by_name, cut, 
 from clinical_modernbert.analysis.languages.section import forgetting_reading
 from clinical_modernbert.cli.main import main
 from clinical_modernbert.corpus import CorpusSettings, build_corpus
-from clinical_modernbert.errors import ConfigError
+from clinical_modernbert.errors import ConfigError, DataError
 from clinical_modernbert.inference import Encoder
 from clinical_modernbert.model import hf
 from clinical_modernbert.model.config import ModernBertConfig
@@ -310,6 +310,22 @@ def test_all_leaves_out_what_lacks_material_and_its_page_leads_everywhere_within
     assert "--overwrite" in capsys.readouterr().err
     assert main([*arguments, "--overwrite"]) == 0
     assert "left out: lacking: something is needed" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_read_costs_one_section(tmp_path, monkeypatch):
+    def unreadable(subject: Subject, progress: Progress) -> Section:
+        raise DataError("no such file (names.csv). Correct --patients.")
+
+    def short(subject: Subject, progress: Progress) -> Section:
+        return Section("short", "A section", "About.", [], {}, "Nothing.")
+
+    monkeypatch.setattr(run, "SECTIONS", {"unreadable": unreadable, "short": short})
+    monkeypatch.setattr(run, "write_report", lambda output, *about: output)
+    report = run.analyze(Subject(tmp_path), ["unreadable", "short"], tmp_path / "report")
+    assert report.left_out == {"unreadable": "no such file (names.csv). Correct --patients."}
+    assert [one.title for one in report.sections] == ["A section"]
+    with pytest.raises(DataError):
+        run.analyze(Subject(tmp_path), ["unreadable"], tmp_path / "report")
 
 
 def test_python_writes_the_same_report(english, tmp_path):
