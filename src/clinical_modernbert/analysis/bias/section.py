@@ -27,7 +27,7 @@ ABOUT = (
     "Sentences as notes have them say something of a patient of one group or another. Association: how much more probable the group's term "
     "is beside the attribute than with the attribute hidden (Kurita et al. 2019, Zhang et al. 2020), for the first group less for the "
     "second, in nats. A term of several tokens is scored token by token, those right of it hidden with it. Intervals: 95%, from drawing "
-    "sentences, wordings and terms anew; with so few terms one interval in ten may miss. What is told goes by q: p "
+    "sentences, wordings and terms anew; with so few terms they are somewhat narrow. What is told goes by q: p "
     "by Student's distribution, corrected for all groups and attributes at once by Benjamini and Hochberg (false discoveries 5%); filled "
     "points pass. Vectors: association tests (Caliskan et al. 2017, May et al. 2019). Beside them: the same shape untrained "
     "(mean of two seeds), attributes that go with no group, and the references; with a corpus, what each pays for its held-out text."
