@@ -131,8 +131,8 @@ class Labelling(Problem[LabelledText]):
         """See `Problem`."""
         table = np.concatenate(scores)
         if metric == "auroc":
-            log_odds = table - table[:, ::-1] if len(self.labels) == 2 else table - np.logaddexp.reduce(table, axis=1, keepdims=True)
-            return _scores(examples, self.labels, log_odds)
+            confidence = table - table[:, ::-1] if len(self.labels) == 2 else table - np.logaddexp.reduce(table, axis=1, keepdims=True)
+            return _scores(examples, self.labels, confidence)
         said = [[self.labels[number]] for number in table.argmax(1)]
         return label_counts([example.labels for example in examples], said, _groups(examples), self.no_class)
 
