@@ -1,6 +1,6 @@
 """What counterfactual documents take away, and what they cost: the same model pretrained with and without them, several seeds.
 
-    python benchmarks/bias.py [--tokens 4000000] [--seeds 0 1] [--only NAME ...] [--data ../shared/data] [-o bias/]
+    python benchmarks/bias.py [--tokens 4000000] [--shape tiny] [--seeds 0 1] [--only NAME ...] [--data ../shared/data] [-o bias/]
     python benchmarks/bias.py --rehearse              a minute on made-up text, to see that it runs; keeps nothing
 
 Writes benchmarks/results/bias.json after every run, one seed of all variants before the next; what stands in it is not trained again.
@@ -9,7 +9,8 @@ OUTPUT keeps the models, so that `cmbert analyze bias` can show one beside the o
 Open notes (E3C, MTSamples), one tokenizer, one shape, as many tokens for each. `without`: the notes as they are. `half replaced`: half of
 the training notes are about the other sex. `copies`: a swapped copy of each stands beside it, so that the same tokens see each note half as
 often. For every model: the size (root mean square, less noise) of associations with sex, which is swapped, and with age, which is not,
-how many are told from 0, and masked loss and bits per byte of held-out notes, which are never swapped: that is the cost.
+how many are told from 0, and masked loss and bits per byte of held-out notes, which are never swapped: that is the cost. `curve` is the
+loss of some of them while the model is trained, to tell a model that has learnt less from one that only began to learn later.
 """
 
 import argparse
@@ -50,7 +51,7 @@ VARIANTS: dict[str, CounterfactualSettings | None] = {
     "copies": CounterfactualSettings(sources=list(open_texts.NOTES), share=1),
 }
 DIMENSIONS = ("sex", "age")
-ROW, STEP_TOKENS = 1024, 8192
+ROW = 1024
 VALIDATION_TOKENS = 65_536
 
 
@@ -77,9 +78,9 @@ def recipe(options: argparse.Namespace, seed: int) -> RunSettings:
     plain = {
         "description": "A model with or without counterfactual notes",
         "tokenizer": {"path": str(options.output / "tokenizer")},
-        "model": options.shape | {"max_position_embeddings": row},
+        "model": options.model | {"max_position_embeddings": row},
         "phases": [phase],
-        "validation": {"every_tokens": options.tokens, "max_tokens_per_source": 4096},
+        "validation": {"every_tokens": max(1, options.tokens // 10), "max_tokens_per_source": 4096},
         "checkpoint": {"every_tokens": max(1, options.tokens // 4), "keep_last": 1},
         "seed": seed,
     }
@@ -145,7 +146,8 @@ def run_all(options: argparse.Namespace, results: Results) -> None:
         shutil.rmtree(kept, ignore_errors=True)
         shutil.copytree(run.model, kept)
         documents = {one.name: one.counterfactuals for one in corpus.manifest.sources}
-        results.add(name, seed, measure(kept, plain, options) | {"counterfactuals": documents})
+        curve = {line["tokens"]: round(line["validation_loss"], 4) for line in run.metrics() if "validation_loss" in line}
+        results.add(name, seed, measure(kept, plain, options) | {"counterfactuals": documents, "curve": curve})
         results.write(table=summary(results))
         shutil.rmtree(run.folder)
 
@@ -155,7 +157,7 @@ def rehearsal(options: argparse.Namespace, folder: Path) -> None:
     open_texts.make_up(folder / "data", people=True)
     options.data, options.results, options.output = folder / "data", folder / "results.json", folder
     options.seeds, options.tokens, options.vocabulary, options.row, options.step_tokens = options.seeds[:1], 15_000, 400, 128, 512
-    options.shape, options.validation_tokens = SHAPES["tiny"] | {"hidden_size": 48, "num_hidden_layers": 3}, 1000
+    options.model, options.validation_tokens = SHAPES["tiny"] | {"hidden_size": 48, "num_hidden_layers": 3}, 1000
     few = {"dimensions": options.asked.dimensions[:1], "attributes": options.asked.attributes[:2], "contrasts": []}
     options.asked = options.asked.model_copy(update=few)
 
@@ -165,15 +167,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, default=Path("bias"))
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--tokens", type=int, default=4_000_000)
+    parser.add_argument("--shape", choices=list(SHAPES), default="tiny")
+    parser.add_argument("--step-tokens", type=int, default=8192)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), metavar="NAME", default=list(VARIANTS))
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--results", type=Path, default=HERE / "results" / "bias.json")
     parser.add_argument("--rehearse", action="store_true")
-    parser.set_defaults(shape=SHAPES["tiny"], vocabulary=8192, row=ROW, step_tokens=STEP_TOKENS, validation_tokens=VALIDATION_TOKENS)
     asked = templates.read()
-    parser.set_defaults(asked=asked.model_copy(update={"dimensions": [one for one in asked.dimensions if one.name in DIMENSIONS]}))
-    return parser.parse_args()
+    asked = asked.model_copy(update={"dimensions": [one for one in asked.dimensions if one.name in DIMENSIONS]})
+    parser.set_defaults(vocabulary=8192, row=ROW, validation_tokens=VALIDATION_TOKENS, asked=asked)
+    options = parser.parse_args()
+    options.model = SHAPES[options.shape]
+    return options
 
 
 def main() -> None:
@@ -188,7 +194,8 @@ def main() -> None:
         corpus = corpus_of(WITHOUT, options.output, options.data)
         settings = {
             "tokens": options.tokens,
-            "shape": options.shape,
+            "step_tokens": options.step_tokens,
+            "shape": options.model,
             "corpus": corpus.manifest.fingerprint,
             "validation_tokens_per_source": options.validation_tokens,
             "machine": machine(options.threads),
