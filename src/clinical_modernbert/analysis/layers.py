@@ -76,6 +76,11 @@ def layer_states(encoder: Encoder, sequences: Sequence[npt.NDArray[np.int64]]) -
         return [model.embeddings(packed[0]), *before, model.final_norm(last)]
 
 
+def state_name(state: int) -> str:
+    """What a state of `layer_states` stands behind."""
+    return f"layer {state - 1}" if state else "the embeddings"
+
+
 class AllLayers(Encoder):
     """An encoder whose tokens' states are those after its embeddings and after all of its layers, side by side."""
 

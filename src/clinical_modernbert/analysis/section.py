@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from clinical_modernbert import atomic
-from clinical_modernbert.analysis.statistics import Estimate
+from clinical_modernbert.analysis.statistics import Estimate, Figures
 from clinical_modernbert.export.page import environment, svg
 
 Cell = str | int | float | Estimate | None
@@ -87,6 +87,11 @@ def plain(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
         name: {"value": round(one.value, 4), "low": round(one.interval[0], 4), "high": round(one.interval[1], 4)}
         for name, one in estimates.items()
     }
+
+
+def plain_rows(rows: Figures) -> dict[str, dict[str, dict[str, float]]]:
+    """Rows of estimates as JSON."""
+    return {name: plain(figures) for name, figures in rows.items()}
 
 
 def listed(estimates: Sequence[Estimate]) -> list[dict[str, float]]:

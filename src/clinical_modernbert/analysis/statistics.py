@@ -3,7 +3,7 @@
 Every encoder is asked the same questions, and the same draws are taken of them: two estimates made from one `Draws` can be divided.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,11 @@ class Estimate:
         return float(low), float(high)
 
     @property
+    def span(self) -> str:
+        """The interval as a reader sees it."""
+        return "{:.3f} to {:.3f}".format(*self.interval)
+
+    @property
     def p_value(self) -> float:
         """Two-sided, that it is 0: twice the share of draws on the other side of 0, itself counted among them."""
         beyond = min(int((self.draws <= 0).sum()), int((self.draws >= 0).sum()))
@@ -63,6 +68,10 @@ class Estimate:
         if (low <= 0 <= high) or abs(self.value - other.value) <= reach:
             return 0
         return 1 if low > 0 else -1
+
+
+Figures = Mapping[str, Mapping[str, Estimate]]
+"""Row -> figure -> estimate."""
 
 
 def average(estimates: Sequence[Estimate]) -> Estimate:

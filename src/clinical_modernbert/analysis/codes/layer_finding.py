@@ -5,7 +5,7 @@ from typing import Any
 from clinical_modernbert.analysis.codes.answers import FIGURES
 from clinical_modernbert.analysis.codes.by_layer import LayerFindings
 from clinical_modernbert.analysis.drawing import estimate_curves
-from clinical_modernbert.analysis.layers import POOLINGS
+from clinical_modernbert.analysis.layers import POOLINGS, state_name
 from clinical_modernbert.analysis.section import Cell, Finding, Plot, Table, listed
 from clinical_modernbert.analysis.subject import MODEL, UNTRAINED
 
@@ -53,8 +53,3 @@ def layer_metrics(found: LayerFindings) -> dict[str, Any]:
         key: {who: {pooling: listed(of_pooling) for pooling, of_pooling in by_pooling.items()} for who, by_pooling in of.items()}
         for key, of in found.figures.items()
     }
-
-
-def state_name(state: int) -> str:
-    """What a state stands behind."""
-    return f"layer {state - 1}" if state else "the embeddings"

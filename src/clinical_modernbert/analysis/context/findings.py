@@ -6,10 +6,10 @@ import numpy as np
 
 from clinical_modernbert.analysis.context import needles
 from clinical_modernbert.analysis.context.facts import KINDS, reach
-from clinical_modernbert.analysis.context.measure import EDGE_WINDOW, Figures, Of
+from clinical_modernbert.analysis.context.measure import EDGE_WINDOW, Of
 from clinical_modernbert.analysis.drawing import heat_map, lines
 from clinical_modernbert.analysis.section import Cell, Finding, Plot, Table
-from clinical_modernbert.analysis.statistics import Estimate
+from clinical_modernbert.analysis.statistics import Estimate, Figures
 from clinical_modernbert.analysis.subject import MODEL
 from clinical_modernbert.inference.windows import windows
 
@@ -116,7 +116,7 @@ def hidden(measured: Measured) -> Finding:
     verdict = "better than" if low > needles.CHANCE else "worse than" if high < needles.CHANCE else "not distinguishable from"
     reading = (
         f"Among {needles.CANDIDATES} candidates the planted one is the likeliest in {likeliest.value:.0%} of cases "
-        f"({_interval(likeliest)}) and the one that the text raises most in {lifted.value:.0%} ({_interval(lifted)}), "
+        f"({likeliest.span}) and the one that the text raises most in {lifted.value:.0%} ({lifted.span}), "
         f"{verdict} chance, {needles.CHANCE:.0%}."
     )
     lengths = [str(length) for length in measured[MODEL].lengths]
@@ -172,13 +172,9 @@ def _n(name: str) -> str:
     return f"{int(name):,}" if name.isdigit() else name
 
 
-def _interval(one: Estimate) -> str:
-    return "{:.3f} to {:.3f}".format(*one.interval)
-
-
 def _signed(one: Estimate, above: str, below: str) -> str:
     """The difference in words, or that there is none that can be told."""
     low, high = one.interval
     if low <= 0 <= high:
-        return f"not distinguishably {above} ({one.value:+.3f} nats, {low:.3f} to {high:.3f})"
-    return f"{abs(one.value):.3f} nats {above if one.value > 0 else below} ({low:.3f} to {high:.3f})"
+        return f"not distinguishably {above} ({one.value:+.3f} nats, {one.span})"
+    return f"{abs(one.value):.3f} nats {above if one.value > 0 else below} ({one.span})"

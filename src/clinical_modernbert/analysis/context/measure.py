@@ -7,14 +7,11 @@ from functools import partial
 from clinical_modernbert.analysis.cloze import Contender, MaskedModel, contenders
 from clinical_modernbert.analysis.context import available, edges, facts, needles
 from clinical_modernbert.analysis.context.texts import Filler, long_documents
-from clinical_modernbert.analysis.statistics import Estimate, draw
+from clinical_modernbert.analysis.statistics import Estimate, Figures, draw
 from clinical_modernbert.analysis.subject import Subject
 from clinical_modernbert.errors import ConfigError
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.tokenization import SPECIAL_TOKENS_PER_SEQUENCE
-
-Figures = Mapping[str, Mapping[str, Estimate]]
-"""Row -> figure -> estimate."""
 
 EDGE_WINDOW = 1024
 """Tokens of the windows whose edges are looked at: short, so that many documents are longer."""

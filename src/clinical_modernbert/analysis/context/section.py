@@ -5,8 +5,7 @@ from typing import Any
 
 from clinical_modernbert.analysis.context import findings
 from clinical_modernbert.analysis.context.measure import Of, Sizes, measure
-from clinical_modernbert.analysis.section import Section, plain
-from clinical_modernbert.analysis.statistics import Estimate
+from clinical_modernbert.analysis.section import Section, plain, plain_rows
 from clinical_modernbert.analysis.subject import MODEL, Subject
 from clinical_modernbert.progress import Progress
 
@@ -54,16 +53,12 @@ def metrics(measured: Mapping[str, Of]) -> dict[str, Any]:
     return {
         name: {
             "asked": dict(one.counts),
-            "by_available_context": _plain(one.available),
-            "by_position": _plain(one.position),
+            "by_available_context": plain_rows(one.available),
+            "by_position": plain_rows(one.position),
             "first_64_less_rest": plain({"loss": one.first_64})["loss"] if one.first_64 else None,
-            "edges": {side: _plain(rows) for side, rows in one.edges.items()},
-            "planted_facts": _plain(one.facts),
-            "needles": _plain(one.needles),
+            "edges": {side: plain_rows(rows) for side, rows in one.edges.items()},
+            "planted_facts": plain_rows(one.facts),
+            "needles": plain_rows(one.needles),
         }
         for name, one in measured.items()
     }
-
-
-def _plain(rows: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, dict[str, float]]]:
-    return {name: plain(figures) for name, figures in rows.items()}

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from clinical_modernbert.analysis.drawing import dots, lines
-from clinical_modernbert.analysis.knowledge.measure import Asked, Figures, Hidden
+from clinical_modernbert.analysis.knowledge.measure import Asked, Hidden
 from clinical_modernbert.analysis.knowledge.questions import CANDIDATES, CHANCE, PROBES
 from clinical_modernbert.analysis.knowledge.word_ranks import BANDS
 from clinical_modernbert.analysis.section import Cell, Finding, Plot, Table
-from clinical_modernbert.analysis.statistics import Estimate
+from clinical_modernbert.analysis.statistics import Estimate, Figures
 from clinical_modernbert.analysis.subject import MODEL
 
 
@@ -85,7 +85,7 @@ def hidden_words(hidden: Hidden) -> Finding:
     )
     tables[-1] = Table(tables[-1].head, tables[-1].rows, note)
     parts = [
-        f"{kind} words stand above {rows['all']['above'].value:.1%} of words as frequent ({_interval(rows['all']['above'])})"
+        f"{kind} words stand above {rows['all']['above'].value:.1%} of words as frequent ({rows['all']['above'].span})"
         for kind, rows in figures.items()
     ]
     drawn = lines("Words that the right one stands above", "times in a million words", "share", series, (0.5, "chance"))
@@ -100,16 +100,12 @@ def _reading(asked: Asked) -> str:
     verdict = "more often than" if low > 0 else "less often than" if high < 0 else "not distinguishably more often than"
     return (
         f"Asked for the {PROBES[asked.key].title}, the model puts the right answer first in {known.value:.0%} of cases "
-        f"({_interval(known)}), {verdict} with shuffled questions ({shuffled.value:.0%})."
+        f"({known.span}), {verdict} with shuffled questions ({shuffled.value:.0%})."
     )
 
 
 def _by_band(rows: Figures) -> dict[str, Estimate]:
     return {band: rows[band]["above"] for _, band in BANDS if band in rows}
-
-
-def _interval(one: Estimate) -> str:
-    return "{:.3f} to {:.3f}".format(*one.interval)
 
 
 def _stem(system: str) -> str:

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from clinical_modernbert.analysis.cloze import Contender, MaskedModel, contenders
 from clinical_modernbert.analysis.knowledge import answers, questions, word_ranks, words
 from clinical_modernbert.analysis.knowledge.questions import PROBES, Question
-from clinical_modernbert.analysis.statistics import Estimate, draw
+from clinical_modernbert.analysis.statistics import Figures, draw
 from clinical_modernbert.analysis.subject import MODEL, Subject
 from clinical_modernbert.progress import Progress, silent
 from clinical_modernbert.sources import Codes
 from clinical_modernbert.tasks.code_tables import CodeTable, read_tables
-
-Figures = Mapping[str, Mapping[str, Estimate]]
-"""Row -> figure -> estimate."""
 
 LEAST = 20
 """A probe with fewer questions is not shown: its interval would say nothing."""

@@ -3,8 +3,8 @@
 from typing import Any
 
 from clinical_modernbert.analysis.knowledge import findings
-from clinical_modernbert.analysis.knowledge.measure import Figures, Measured, measure
-from clinical_modernbert.analysis.section import Section, plain
+from clinical_modernbert.analysis.knowledge.measure import Measured, measure
+from clinical_modernbert.analysis.section import Section, plain_rows
 from clinical_modernbert.analysis.subject import Subject
 from clinical_modernbert.progress import Progress
 
@@ -52,16 +52,12 @@ def metrics(measured: Measured) -> dict[str, Any]:
     probes: dict[str, Any] = {}
     for one in measured.probes:
         held_out = sum(question.held_out for question in one.questions)
-        encoders = {name: {part: _plain(figures) for part, figures in parts.items()} for name, parts in one.figures.items()}
+        encoders = {name: {part: plain_rows(figures) for part, figures in parts.items()} for name, parts in one.figures.items()}
         probes.setdefault(one.system, {})[one.key] = {"questions": len(one.questions), "held_out": held_out, "encoders": encoders}
     words = measured.hidden and {
         "asked": dict(measured.hidden.counts),
         "passages": measured.hidden.passages,
-        "encoders": {name: {kind: _plain(rows) for kind, rows in kinds.items()} for name, kinds in measured.hidden.figures.items()},
+        "encoders": {name: {kind: plain_rows(rows) for kind, rows in kinds.items()} for name, kinds in measured.hidden.figures.items()},
     }
-    fertility = {name: _plain(rows) for name, rows in measured.fertility.items()}
+    fertility = {name: plain_rows(rows) for name, rows in measured.fertility.items()}
     return {"probes": probes, "clinical_words": measured.clinical_words, "tokens_per_word": fertility, "hidden_words": words}
-
-
-def _plain(rows: Figures) -> dict[str, dict[str, dict[str, float]]]:
-    return {name: plain(figures) for name, figures in rows.items()}

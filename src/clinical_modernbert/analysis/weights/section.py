@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clinical_modernbert.analysis.drawing import estimate_curves
+from clinical_modernbert.analysis.layers import state_name
 from clinical_modernbert.analysis.section import Cell, Finding, Plot, Section, Table, listed, plain
 from clinical_modernbert.analysis.statistics import Estimate
 from clinical_modernbert.analysis.subject import MODEL, UNTRAINED, Subject
@@ -250,7 +251,7 @@ def within_finding(geometry: Geometry) -> Finding:
     steps = np.diagonal(geometry.within, 1)
     break_at = int(steps.argmin())
     reading = (
-        f"The greatest change from one state to the next is {_state_name(break_at)} to {_state_name(break_at + 1)} (CKA "
+        f"The greatest change from one state to the next is {state_name(break_at)} to {state_name(break_at + 1)} (CKA "
         f"{steps[break_at]:.2f}; untrained {np.diagonal(geometry.restarts_within, 1)[break_at]:.2f}); embeddings and last layer have a CKA "
         f"of {geometry.within[0, -1]:.2f} (untrained {geometry.restarts_within[0, -1]:.2f})."
     )
@@ -265,7 +266,7 @@ def between_finding(geometry: Geometry) -> Finding:
     last = {pair: of[-1] for pair, of in geometry.between.items()}
     said = "; ".join(f"{pair} {one.value:.2f} ({one.interval[0]:.2f} to {one.interval[1]:.2f})" for pair, one in last.items())
     number = len(next(iter(geometry.between.values())))
-    rows: list[list[Cell]] = [[_state_name(state), *(of[state] for of in geometry.between.values())] for state in range(number)]
+    rows: list[list[Cell]] = [[state_name(state), *(of[state] for of in geometry.between.values())] for state in range(number)]
     drawn = estimate_curves("States of two models at equal depth", "state after layer", "linear CKA", geometry.between)
     return Finding(
         "Likeness of the states of models (linear CKA)",
@@ -273,10 +274,6 @@ def between_finding(geometry: Geometry) -> Finding:
         [Table(["state", *geometry.between], rows)],
         [Plot("weights-cka-models", drawn)],
     )
-
-
-def _state_name(state: int) -> str:
-    return f"layer {state - 1}" if state else "embeddings"
 
 
 def _layer_name(layer: int, is_global: Sequence[bool]) -> str:
