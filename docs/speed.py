@@ -48,6 +48,8 @@ def speed_page() -> str:
             pretrain_table(pretrain, "modes"),
             "## Fine-tuning on a CPU\n",
             finetune_section(),
+            "## On a machine that others use too\n",
+            waiting_section(),
             "## On a GPU\n",
             gpu_section(),
             "## Serving\n",
@@ -180,6 +182,23 @@ def finetune_section() -> str:
         f"`benchmarks/finetune.py`; {found['measured_on']}; {threads} threads; the open model of two cores. "
         "Medians of the time and means of macro F1 ± standard deviation over seeds.\n\n"
     ) + table(["", "seeds", "macro F1", "seconds", "times as long as ours"], rows)
+
+
+def waiting_section() -> str:
+    """What threads that wait cost beside another process."""
+    found = read("waiting")
+    names, steps = list(found["policies"]), found["milliseconds"]
+    wheres = list(next(iter(steps.values())))
+    head = ["milliseconds a step", *(f"{where}, {name}" for where in wheres for name in names)]
+    rows = [[step, *(f"{one[where][name]:,.0f}" for where in wheres for name in names)] for step, one in steps.items()]
+    settings = ", ".join(f"`{name}={value}`" for name, value in found["policies"]["cmbert's"].items())
+    return (
+        f"`benchmarks/waiting.py`; {found['measured_on']}; {found['machine']['threads']} threads on as many cores, alone and beside a "
+        f"second process that does the same.\n\n{table(head, rows)}\n"
+        "Torch's threads look for work for milliseconds before they sleep, on cores that another process could have. "
+        f"`cmbert` sets {settings} unless you set it, or `OMP_WAIT_POLICY`, yourself; a program of yours can set it before it imports "
+        "torch.\n"
+    )
 
 
 def gpu_section() -> str:

@@ -32,8 +32,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hf.save(model, folder / "my-model")
     tokenizer.save(folder / "my-model", 8192)
     write_brat_folder(folder)
-    for name, config in zip(("hospital", "german"), blocks(GUIDES, "yaml"), strict=True):
-        (folder / f"{name}.yaml").write_text(config)
+    for name, config in zip(("hospital", "audit", "german"), blocks(GUIDES, "yaml"), strict=True):
+        (folder / f"{name}.yaml").write_text(config.replace("{per_count: 5}", "{per_count: 1, counts: [64]}"))
     german = [" ".join(random.Random(i).choices(GERMAN.split(), k=30)) for i in range(130)]
     for name, texts in (("german", german[:120]), ("set-aside", german[120:])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))

@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -58,6 +59,19 @@ def test_help_and_version_answer_at_once(flag: str) -> None:
 
 def test_the_package_is_imported_at_once() -> None:
     assert seconds_of("-c", "import clinical_modernbert") < 0.3
+
+
+@pytest.mark.parametrize(("theirs", "spins"), [({}, "10000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)])
+def test_threads_that_wait_soon_sleep_unless_the_user_says_otherwise(theirs: dict[str, str], spins: str | None) -> None:
+    program = """
+import os, sys
+from clinical_modernbert.cli.main import main
+main(["--version"])
+print("torch" in sys.modules, os.environ.get("GOMP_SPINCOUNT"))
+"""
+    plain = {name: value for name, value in os.environ.items() if name not in {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}}
+    done = subprocess.run([sys.executable, "-c", program], env=plain | theirs, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"False {spins}"
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The command `cmbert`: its command groups, its log, and the boundary at which errors become one line and an exit code."""
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -27,6 +28,9 @@ from clinical_modernbert.cli import (
 )
 from clinical_modernbert.cli.failures import describe
 
+SHORT_WAITS = {"GOMP_SPINCOUNT": "10000"}
+"""How often a thread of torch looks for work before it sleeps, read when torch is loaded. Of its own it does so for milliseconds, on a
+core that another process could have: beside one, a small training took many times as long (benchmarks/waiting.py)."""
 VERBOSITY = ("-v", "--verbose", "-q", "--quiet")
 
 
@@ -73,6 +77,8 @@ app.add_typer(config.app, name="config")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; the entry point of `cmbert`."""
     args = list(sys.argv[1:] if argv is None else argv)
+    if not os.environ.keys() & {"OMP_WAIT_POLICY", *SHORT_WAITS}:
+        os.environ.update(SHORT_WAITS)
     try:
         app(args=args, prog_name="cmbert")
     except SystemExit as stop:
