@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import ablations
 from clinical_modernbert.cli.main import SHORT_WAITS
 from clinical_modernbert.inference.engine import CpuEngine
 from clinical_modernbert.model import ModernBertConfig, ModernBertForMaskedLM, init
@@ -29,10 +30,7 @@ POLICIES = {"OpenMP's own": {}, "cmbert's": SHORT_WAITS}
 SECONDS = 3
 """How long a process repeats each step."""
 ROUNDS = 3
-SHAPES = {
-    "tiny": {"hidden_size": 192, "intermediate_size": 288, "num_hidden_layers": 6, "num_attention_heads": 3},
-    "base": {},
-}
+SHAPES: dict[str, dict[str, int]] = {"tiny": ablations.SHAPES["tiny"], "base": {}}
 
 
 def steps() -> dict[str, Callable[[], object]]:

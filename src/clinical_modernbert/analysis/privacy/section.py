@@ -94,7 +94,7 @@ def _secrets(asked: Asked, progress: Progress) -> Made:
     note = (
         f"Exposure in bits, mean over secrets, among {one.candidates:,} others: {chance:.2f} for what was never seen, "
         f"{np.log2(one.candidates + 1):.1f} at most. p: how probable so low a sum of ranks is without memory, each line by itself; "
-        " the sentence above corrects for their number."
+        "the sentence above corrects for their number."
     )
     reading = _of_counts(
         {str(count): one.of(count).p_value for count in one.counts}, "Secrets planted", "times are found", "No planted secret is found"
