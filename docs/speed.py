@@ -197,7 +197,7 @@ def waiting_section() -> str:
         f"second process that does the same.\n\n{table(head, rows)}\n"
         "Torch's threads look for work for milliseconds before they sleep, on cores that another process could have. "
         f"`cmbert` sets {settings} unless you set it, or `OMP_WAIT_POLICY`, yourself; a program of yours can set it before it imports "
-        "torch.\n"
+        "torch. Where the machine is yours alone, `GOMP_SPINCOUNT=300000` is OpenMP's own way again.\n"
     )
 
 
