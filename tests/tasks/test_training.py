@@ -191,6 +191,21 @@ def test_a_learning_rate_that_breaks_is_passed_over_and_the_best_one_is_kept(
         train(model_for(problem), problem, data, dev, "accuracy", settings.model_copy(update={"grid": (1e30,)}), seed=0)
 
 
+@pytest.mark.parametrize(("width", "rate"), [(1024, 1.125e-5), (768, 2e-5), (384, 8e-5), (192, 3.2e-4), (32, 1e-3)])
+def test_a_narrower_model_is_trained_with_a_higher_learning_rate_unless_one_is_given(width: int, rate: float) -> None:
+    assert FinetuneSettings().rates(width) == (pytest.approx(rate),)
+    assert FinetuneSettings(peak_lr=1e-4).rates(width) == (1e-4,)
+    assert FinetuneSettings(peak_lr=1e-4, grid=(1e-5, 1e-6)).rates(width) == (1e-5, 1e-6)
+
+
+def test_without_a_learning_rate_a_narrow_model_learns(tokenizer: Tokenizer) -> None:
+    problem = Labelling(("no", "yes"), tokenizer, 256)
+    data, dev = Encoded.of(problem, labelled(160, 0)), Encoded.of(problem, labelled(200, 1))
+    fitted = train(model_for(problem), problem, data, dev, "accuracy", FAST.model_copy(update={"peak_lr": None, "epochs": 24}), seed=0)
+    assert fitted.lr == 1e-3
+    assert max(epoch.dev for epoch in fitted.history) > 0.97
+
+
 @pytest.mark.gpu
 def test_a_gpu_learns_the_same() -> None:
     found = train_tokenizer([" ".join(DRUGS + OTHERS)] * 20, 320)

@@ -81,7 +81,7 @@ def train_vectors(
         return float(rank(trained(), fewer).figure(metric))
 
     fewer = _fewer_texts(dev, seed)
-    fitted = fit(model, asked, gradients, figure, settings, seed, progress)
+    fitted = fit(model, model.config.hidden_size, asked, gradients, figure, settings, seed, progress)
     return trained(), fitted
 
 

@@ -124,10 +124,11 @@ def finetune(
     parts = [Encoded.of(problem, part) for part in (splits.train, splits.dev, splits.test)]
     fitted = train(task, problem, parts[0], parts[1], metric, settings.training, seed, progress)
     done = _scored(task, problem, parts, metric, fitted, settings, splits.counted, output)
-    if done.dev <= 0:
+    if fitted.history[-1].dev <= 0:
         logger.warning(
-            "%s on the dev part stayed at %.3f: nothing was learnt from %d examples in %d epochs. Set training.epochs higher, or --tune.",
-            *(metric, done.dev, len(splits.train), len(fitted.history)),
+            "%s on the dev part was %.3f at the end and %.3f at best: nothing was learnt from %d examples in %d epochs. "
+            "Set training.epochs higher, or --tune.",
+            *(metric, fitted.history[-1].dev, done.dev, len(splits.train), len(fitted.history)),
         )
     about = {
         "format_version": FORMAT_VERSION,

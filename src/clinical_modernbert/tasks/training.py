@@ -21,13 +21,15 @@ from clinical_modernbert.tasks.problems import E, Problem, to_tensor
 from clinical_modernbert.tasks.stopping import Epoch, Fit, not_finite, train_epochs, with_each
 
 _GRID = (2e-5, 5e-5, 1e-4, 3e-4)
+_OF_BASE, _BASE_WIDTH, _HIGHEST = 2e-5, 768, 1e-3
+"""A learning rate for the base shape, its hidden size, and more than which none is chosen for a narrow one."""
 
 
 class FinetuneSettings(Settings):
     """How a model is fine-tuned."""
 
-    peak_lr: float = Field(default=2e-5, gt=0)
-    """Learning rate after warm-up, from where it falls to 0 in a line; small models want more, such as 3e-4."""
+    peak_lr: float | None = Field(default=None, gt=0)
+    """Learning rate after warm-up, from where it falls to 0 in a line; without it, 2e-5 * (768 / width)^2, 1e-3 at most."""
     grid: tuple[float, ...] = ()
     """Learning rates to train with one after the other instead; the one with the best figure on the dev part is kept."""
     epochs: int = Field(default=10, ge=1)
@@ -48,6 +50,10 @@ class FinetuneSettings(Settings):
     """Tokens of a sequence, longer texts in windows; without it, what the model allows."""
     row_tokens: int = Field(default=8192, ge=8)
     """Tokens that are in memory at once; changes speed and memory, not the result but for rounding and dropout."""
+
+    def rates(self, width: int) -> tuple[float, ...]:
+        """The learning rates to train a model of this hidden size with."""
+        return self.grid or (self.peak_lr or min(_HIGHEST, _OF_BASE * (_BASE_WIDTH / width) ** 2),)
 
     def tuned(self) -> "FinetuneSettings":
         """The same with a small grid of learning rates, if it has none."""
@@ -114,11 +120,12 @@ def train(
         scores = predict(model, problem, dev, settings.row_tokens)
         return float(problem.outcome(dev.examples, scores, metric).figure(metric))
 
-    return fit(model, [example.id for example in data.examples], gradients, figure, settings, seed, progress)
+    return fit(model, model.classifier.in_features, [example.id for example in data.examples], gradients, figure, settings, seed, progress)
 
 
 def fit(
     module: nn.Module,
+    width: int,
     ids: Sequence[str],
     gradients: Callable[[Sequence[int]], tuple[float, int]],
     figure: Callable[[], float],
@@ -126,7 +133,7 @@ def fit(
     seed: int,
     progress: Progress = silent,
 ) -> Fit:
-    """Train `module` on the examples of these ids.
+    """Train `module`, of hidden size `width`, on the examples of these ids.
 
     `gradients` adds those of the mean loss of some examples; it returns their summed loss and how many decisions that is. `figure` is
     that of the dev part.
@@ -165,7 +172,7 @@ def fit(
             torch.manual_seed(seed)
             return train_epochs(module, settings.epochs, settings.patience, epoch)
 
-    found = with_each(module, settings.grid or (settings.peak_lr,), train_with)
+    found = with_each(module, settings.rates(width), train_with)
     module.eval()
     return found
 
