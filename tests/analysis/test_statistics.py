@@ -48,6 +48,11 @@ def test_rank_correlation_is_that_of_scipy_with_ties():
     assert rank_correlation(x, y, draw(200)).value == pytest.approx(spearmanr(x, y).statistic)
 
 
+def test_what_is_0_at_three_digits_has_no_sign():
+    assert Estimate(0.0, np.full(10, -1e-5)).span == "0.000 to 0.000"
+    assert Estimate(0.0, np.full(10, -1e-2)).span == "-0.010 to -0.010"
+
+
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     rng = np.random.default_rng(0)
     hits = 0

@@ -40,7 +40,7 @@ class Estimate:
     @property
     def span(self) -> str:
         """The interval as a reader sees it."""
-        return "{:.3f} to {:.3f}".format(*self.interval)
+        return "{:z.3f} to {:z.3f}".format(*self.interval)
 
     @property
     def p_value(self) -> float:
