@@ -20,7 +20,7 @@ from clinical_modernbert.tasks.metrics import Floats
 from clinical_modernbert.tasks.problems import E, Problem, to_tensor
 from clinical_modernbert.tasks.stopping import Epoch, Fit, not_finite, train_epochs, with_each
 
-_GRID = (2e-5, 5e-5, 1e-4, 3e-4)
+_GRID = (2e-5, 5e-5, 1e-4, 3e-4, 1e-3)
 _OF_BASE, _BASE_WIDTH, _HIGHEST = 2e-5, 768, 1e-3
 """A learning rate for the base shape, its hidden size, and more than which none is chosen for a narrow one."""
 
