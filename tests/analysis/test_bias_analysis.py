@@ -331,6 +331,17 @@ def classifier(place, balanced, table) -> Path:
     return place / "classifier"
 
 
+def test_flips_are_told_of_those_groups_alone_that_exceed_their_control():
+    def flips(name: str, rate: float, control: float) -> Flips:
+        spread = np.random.default_rng(0).normal(scale=0.01, size=1000)
+        zero = Estimate(0.0, np.zeros(1000))
+        return Flips(name, 9, Estimate(rate, rate + spread), Estimate(control, np.full(1000, control)), (zero, zero), zero)
+
+    reading = of_task(SimpleNamespace(metric="macro_f1"), [], [flips("one", 0.2, 0.05), flips("two", 0.3, 0.3)]).reading
+    assert "answers flip more often than the control for one (20.0% against 5.0%);" in reading
+    assert "two" not in reading
+
+
 def test_a_task_that_hangs_on_the_group_flips_with_it(classifier, table):
     task = open_task(classifier, table, None, 0, "cpu")
     assert 15 < len(task.examples) < 60

@@ -130,18 +130,16 @@ def of_task(task: Task, by_mention: Sequence[Flips], by_statement: Sequence[Flip
     note = "Flips: share of the answers that only one form of a text gets. Control: words that mean the same, or two terms of one group. "
     note += "Told from the control or from 0: after correction for all lines."
     tables[-1] = Table(tables[-1].head, tables[-1].rows, note)
-    beside = [(one.name, one.rate.minus(one.control)) for one in told if one.control is not None]
+    beside = [(one, one.control, one.rate.minus(one.control)) for one in told if one.control is not None]
     more = [
-        name
-        for (name, excess), is_told in zip(beside, _are_told([excess for _, excess in beside]), strict=True)
+        f"{one.name} ({one.rate.value:.1%} against {control.value:.1%})"
+        for (one, control, excess), is_told in zip(beside, _are_told([excess for *_, excess in beside]), strict=True)
         if is_told and excess.value > 0
     ]
     gaps = [one for one, is_told in zip(told, _are_told([one.gap for one in told]), strict=True) if is_told]
-    highest = max(told, key=lambda one: one.rate.value, default=None)
     flips = f"more often than the control for {', '.join(more)}" if more else "for no group told from the control"
     flips = flips if beside else "as the table says, and no text has words for a control"
     reading = f"When only the group changes, answers flip {flips}"
-    reading += f" (most for {highest.name}: {highest.rate.value:.1%})" if highest else ""
     gap = "; ".join(f"{one.name} {one.gap.value:+.3f}" for one in gaps)
     reading += f"; {task.metric} differs between groups for {gap}." if gaps else f"; no gap in {task.metric} is told from 0."
     return Finding("Counterfactual pairs through a fine-tuned task", reading, tables, [Plot("bias-flips", figures.flips(told))])
