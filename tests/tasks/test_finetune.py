@@ -224,7 +224,7 @@ def test_a_tagger_that_learnt_nothing_says_so(place: Path, tmp_path: Path, capsy
         formats.write([document], tmp_path / "brat", "brat")
     command = ["finetune", str(place / "model"), "--task", "ner", "--data", str(tmp_path / "brat"), "-o", str(tmp_path / "out")]
     assert main([*command, "--set", "training.peak_lr=1e-7", "--set", "training.epochs=1"]) == 0
-    assert "in 1 epochs. Set training.epochs higher, or --tune." in capsys.readouterr().err
+    assert "in 1 epochs, or lost again. Set training.epochs higher, or --tune." in capsys.readouterr().err
 
 
 def test_a_tagger_that_ends_with_nothing_said_says_so_though_it_began_by_chance(
@@ -234,7 +234,7 @@ def test_a_tagger_that_ends_with_nothing_said_says_so_though_it_began_by_chance(
     monkeypatch.setattr("clinical_modernbert.tasks.finetune.train", lambda *_: Fit(history, 2e-5, {2e-5: 0.016}))
     command = ["finetune", str(place / "model"), "--task", "ner", "--data", str(place / "brat"), "-o", str(tmp_path / "out")]
     assert main(command) == 0
-    assert "span_f1 on the dev part was 0.000 at the end and 0.016 at best: nothing was learnt" in capsys.readouterr().err
+    assert "span_f1 on the dev part was 0.000 at the end and 0.016 at best: too little was learnt" in capsys.readouterr().err
 
 
 def test_spans_that_no_tags_can_say_are_counted(place: Path, tmp_path: Path) -> None:

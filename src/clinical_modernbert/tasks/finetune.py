@@ -126,7 +126,7 @@ def finetune(
     done = _scored(task, problem, parts, metric, fitted, settings, splits.counted, output)
     if fitted.history[-1].dev <= 0:
         logger.warning(
-            "%s on the dev part was %.3f at the end and %.3f at best: nothing was learnt from %d examples in %d epochs. "
+            "%s on the dev part was %.3f at the end and %.3f at best: too little was learnt from %d examples in %d epochs, or lost again. "
             "Set training.epochs higher, or --tune.",
             *(metric, fitted.history[-1].dev, done.dev, len(splits.train), len(fitted.history)),
         )
